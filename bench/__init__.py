@@ -1,0 +1,1 @@
+"""The benchmarks behind every speed that the README claims: `python -m bench`, or `make bench`."""

@@ -1,0 +1,3 @@
+module benchsite
+
+go 1.22

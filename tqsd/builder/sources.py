@@ -1,0 +1,127 @@
+"""The files a release is made of: what they hold, which of them a page gives to its release, and how they get there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tqsd.errors import BuildError
+from tqsd.page import Page
+from tqsd.release import Input
+from tqsd.site import PAGE_SETTINGS, is_skipped, own_files
+from tqsd.watch.changes import is_noise
+
+COPY_LIMIT = 64 << 20  # bytes that one page may put beside its executable
+_FRESH = 50_000_000  # ns; file times move in steps of up to 10 ms, within one a second change would go unseen
+
+
+class Contents:
+    """What files hold. Each is read once for as long as it stays the same."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, tuple[tuple[int, int, int], Input]] = {}
+
+    def read(self, path: Path) -> Input:
+        """Size, time and hash of a file. Raises OSError."""
+        status = path.stat()
+        stamp = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        known = self._read.get(path)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        with path.open("rb") as file:
+            found = Input(status.st_size, status.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest())
+        if time.time_ns() - status.st_ctime_ns > _FRESH:
+            self._read[path] = stamp, found
+        return found
+
+    def inputs(self, files: Mapping[str, Path]) -> dict[str, Input]:
+        """All of `files` by name, without those that have vanished. Raises BuildError for one that cannot be read."""
+        found = {}
+        for name, path in files.items():
+            try:
+                found[name] = self.read(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise unreadable(name, error) from error
+        return found
+
+    def unchanged(self, files: Mapping[str, Path], inputs: Mapping[str, Input]) -> bool:
+        """Whether `files` are those of `inputs` and hold the same; reads only where size or time differ."""
+        if files.keys() != inputs.keys():
+            return False
+        for name, path in files.items():
+            status = path.stat()
+            known = inputs[name]
+            if (status.st_size, status.st_mtime_ns) == (known.size, known.mtime_ns):
+                continue
+            if status.st_size != known.size or self.read(path).sha256 != known.sha256:
+                return False
+        return True
+
+
+def name_of(path: Path, site: Path) -> str:
+    """How a manifest calls a file or directory: relative to the site where it lies inside, else absolute."""
+    return path.relative_to(site).as_posix() if path.is_relative_to(site) else path.as_posix()
+
+
+def accompanying(page: Path, site: Path) -> list[Path]:
+    """The files that lie beside a page's executable: its own, but no Go sources, settings or editors' leftovers.
+
+    Raises BuildError for what cannot be copied: links that lead out of the site or to a directory, or are broken.
+    """
+    found = []
+    for path in own_files(page):
+        inner = path.relative_to(page)
+        if path.suffix == ".go" or inner == Path(PAGE_SETTINGS) or is_noise(inner):
+            continue
+        if not any(is_skipped(folder) for folder in inner.parts[:-1]) and _is_copied(path, site):
+            found.append(path)
+    return found
+
+
+def copy(files: Iterable[Path], page: Page, target: Path) -> None:
+    """Copy a page's files beside its executable, with their modes. Raises BuildError when they are too many bytes."""
+    sizes = {path: path.stat().st_size for path in files}
+    total = sum(sizes.values())
+    if total > COPY_LIMIT:
+        biggest = max(sizes, key=lambda path: sizes[path])
+        raise BuildError(
+            f"{page.name} has {total >> 20} MiB of files beside its sources, more than {COPY_LIMIT >> 20} MiB",
+            f"the biggest is {biggest.relative_to(page.directory)} with {sizes[biggest] >> 20} MiB: "
+            "keep it outside the page and read it from the site's directory",
+        )
+    for path in sizes:
+        goal = target / path.relative_to(page.directory)
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, goal)
+        goal.chmod(stat.S_IMODE(path.stat().st_mode) & 0o777)
+
+
+def unreadable(name: str, error: OSError) -> BuildError:
+    return BuildError(f"cannot read {name}: {error.strerror or error}", f"see `ls -l {name}`")
+
+
+def _is_copied(path: Path, site: Path) -> bool:
+    name = name_of(path, site)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        printable = os.fsencode(name).decode(errors="replace")
+        raise BuildError(f"the name of {printable} is not valid UTF-8", "rename it") from None
+    if not path.is_symlink():
+        return path.is_file()  # sockets and pipes stay where they are
+    try:
+        real = path.resolve(strict=True)
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
+        raise BuildError(f"the link {name} leads nowhere", "remove it, or put back what it leads to") from None
+    if not real.is_relative_to(site):
+        raise BuildError(f"the link {name} leads out of the site, to {real}", "copy the file into the page")
+    if real.is_dir():
+        raise BuildError(f"the link {name} leads to a directory", "copy that into the page, or link its files")
+    return real.is_file()

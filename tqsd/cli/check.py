@@ -1,0 +1,43 @@
+"""tqsd check: find every mistake in the settings and pages, without running anything."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from tqsd.cli.options import as_json, print_json, site_and_paths, site_option
+
+
+@click.command("check", short_help="Find mistakes in settings and pages.")
+@site_option
+@as_json
+def command(start: Path, as_json: bool) -> None:
+    """Read config/tqsd.yaml and every page, and list all mistakes with file, line and a hint.
+
+    Exit status 0 when all is well, 1 when something is wrong.
+    """
+    from dataclasses import asdict
+
+    from tqsd.config import SiteSettings
+    from tqsd.errors import ConfigError, Problem
+    from tqsd.site import discover, read_settings
+
+    site, _ = site_and_paths(start)
+    problems: list[Problem] = []
+    settings = SiteSettings()
+    try:
+        settings = read_settings(site)
+    except ConfigError as error:
+        problems.extend(error.problems)
+    discovery = discover(site, settings)
+    problems.extend(discovery.problems)
+    if as_json:
+        print_json({"site": str(site), "pages": len(discovery.pages), "problems": [asdict(p) for p in problems]})
+    else:
+        for problem in problems:
+            click.echo(str(problem), err=True)
+        if not problems:
+            click.echo(f"{len(discovery.pages)} pages, no mistakes")
+    sys.exit(1 if problems else 0)

@@ -1,0 +1,73 @@
+"""What a head becomes when it is passed on: hop-by-hop fields go, what we know about the sender is added."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from tqsd.http1 import field
+from tqsd.http1.head import RequestHead, ResponseHead
+
+
+class Peer(StrEnum):
+    """Who sits at the other end of a client connection, and so whether its X-Forwarded-* are believed."""
+
+    STRANGER = "stranger"
+    TRUSTED = "trusted"  # loopback, or one of trusted_proxies
+    LOCAL = "local"  # a unix socket: trusted, and without an address
+
+
+CLOSE: Final = b"Connection: close\r\n"
+KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
+
+
+def to_worker(request: RequestHead, peer: Peer, target: bytes) -> bytes:
+    """The request's head for the worker, without what differs from request to request.
+
+    The sender's address (none for LOCAL), then possibly an X-Request-Id, then the empty line are to follow it
+    directly: for others than LOCAL it ends inside the X-Forwarded-For field.
+    """
+    lines = [request.method + b" " + target + b" HTTP/1.1"]
+    lines += without_nominated(request.lines, request.nominated)
+    if request.http10 and not request.host:
+        lines.append(b"Host:")  # RFC 9112 3.2: sent empty when there is no authority
+    if request.websocket:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
+    chain: list[bytes] = []
+    proto: list[bytes] = []
+    host: list[bytes] = []
+    if request.claims and peer is not Peer.STRANGER:
+        for (kind, value), line in request.claims:
+            if kind is field.FORWARDED_FOR:
+                chain.append(value)
+            elif kind is field.FORWARDED_PROTO:
+                proto.append(value)
+            elif kind is field.FORWARDED_HOST:
+                host.append(value)
+            else:
+                lines.append(line)
+    if host or request.host:
+        lines.append(b"X-Forwarded-Host: " + (b", ".join(host) if host else request.host))
+    lines.append(b"X-Forwarded-Proto: " + b", ".join(proto) if proto else b"X-Forwarded-Proto: http")
+    if peer is not Peer.LOCAL:
+        lines.append(b"X-Forwarded-For: " + b", ".join([*chain, b""]))
+    elif chain:
+        lines.append(b"X-Forwarded-For: " + b", ".join(chain))
+    return b"\r\n".join(lines)
+
+
+def to_client(response: ResponseHead) -> bytes:
+    """The response's head for the client, without a Connection field of ours and the empty line that are to follow."""
+    lines = [b"HTTP/1.1 %d %b" % (response.status, response.reason)]
+    lines += without_nominated(response.lines, response.nominated)
+    if response.websocket and response.status == 101:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
+    lines.append(b"")
+    return b"\r\n".join(lines)
+
+
+def without_nominated(lines: list[bytes], nominated: tuple[bytes, ...]) -> list[bytes]:
+    """RFC 9110 7.6.1: what Connection names goes no further than the Connection field itself."""
+    if not nominated:
+        return lines
+    return [line for line in lines if line.partition(b":")[0].lower() not in nominated]

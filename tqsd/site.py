@@ -1,0 +1,203 @@
+"""The site on disk: where it is, its settings, its pages, and what is wrong with any of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqsd.config import PageSettings, SiteSettings, parse
+from tqsd.errors import ConfigError, Problem, UsageError
+from tqsd.page import Page, Runtime, route_of
+
+SETTINGS = Path("config/tqsd.yaml")
+PAGES = Path("pages")
+PAGE_SETTINGS = "page.yaml"
+MARKS = {"main.go": Runtime.GO, "app.py": Runtime.PYTHON}
+NOT_FOUND = Path("config/errors/404.html")
+_LISTEN = re.compile(r"""(ListenAndServe(TLS)?|Listen|Addr)\b[^\n]*["`](:|0\.0\.0\.0:|\[::\]:)""")
+SKIPPED = frozenset({"testdata", "vendor", "node_modules", "internal", "cmd", "__pycache__"})
+BUILDABLE = frozenset({Runtime.GO})
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What `discover` found: the sound pages, and for each unsound one its route and why it cannot serve."""
+
+    pages: dict[str, Page] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)  # page name -> route
+    problems: tuple[Problem, ...] = ()
+
+    def problems_of(self, page: str) -> list[Problem]:
+        return [problem for problem in self.problems if problem.page == page]
+
+
+def find_site(start: Path) -> Path:
+    """The nearest directory at or above `start` that is a site, resolved. Raises UsageError when there is none."""
+    start = start.resolve()
+    for directory in (start, *start.parents):
+        if (directory / SETTINGS).is_file() or (directory / PAGES).is_dir():
+            return directory
+    raise UsageError(
+        f"no site at {start} or above it: a site has {SETTINGS} or a {PAGES}/ directory",
+        "make one with `tqsd init mysite && cd mysite`, or name one with --site DIR",
+    )
+
+
+def read_settings(site: Path) -> SiteSettings:
+    """The settings in config/tqsd.yaml, or the defaults without that file. Raises ConfigError."""
+    path = site / SETTINGS
+    return parse(SiteSettings, _read(path, str(SETTINGS)), str(SETTINGS)) if path.exists() else SiteSettings()
+
+
+def discover(site: Path, settings: SiteSettings) -> Discovery:
+    """All pages below pages/, with every problem found; a page with a problem never hides the others."""
+    pages: list[Page] = []
+    broken: dict[str, str] = {}
+    problems: list[Problem] = []
+    for directory, name in _candidates(site / PAGES, "", problems):
+        try:
+            pages.append(_page(site, directory, name, settings))
+        except ConfigError as error:
+            broken[name] = route_of(name)
+            problems.extend(Problem(p.where, p.message, p.hint, name) for p in error.problems)
+    sound, clashing = _without_clashes(pages)
+    for page, problem in clashing:
+        broken[page.name] = ""  # its route belongs to the other page
+        problems.append(problem)
+    return Discovery({page.name: page for page in sound}, broken, tuple(problems))
+
+
+def read_not_found(site: Path) -> str | None:
+    """The site's own page for what is not found, if it has one that can be read."""
+    try:
+        return (site / NOT_FOUND).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def find_wildcard_listen(site: Path, page: Page) -> str:
+    """Where a page's sources seem to listen on all interfaces: "in pages/x/main.go:12", or where to look."""
+    for path in own_files(page.directory):
+        if path.suffix == ".go":
+            for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+                if _LISTEN.search(line):
+                    return f"in {path.relative_to(site)}:{number}"
+    return f"in {page.directory.relative_to(site)}"
+
+
+def is_page(names: Iterable[str]) -> bool:
+    """Whether a directory that holds entries of these names is a page."""
+    return not {PAGE_SETTINGS, *MARKS}.isdisjoint(names)
+
+
+def is_skipped(name: str) -> bool:
+    """Whether a directory of this name is never a page, nor holds one."""
+    return name.startswith((".", "_")) or name in SKIPPED
+
+
+def own_files(directory: Path) -> Iterator[Path]:
+    """The files of a page in a stable order: all below its directory, but no sub-page, dot file or dependency folder.
+
+    `internal`, `testdata` and other skipped names are no pages, but their files belong to the page that holds them.
+    """
+    with os.scandir(directory) as scan:
+        entries = sorted(scan, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name in ("node_modules", "__pycache__"):
+            continue
+        if not entry.is_dir(follow_symlinks=False):
+            yield Path(entry.path)
+        elif is_skipped(entry.name) or not is_page(os.listdir(entry.path)):
+            yield from own_files(Path(entry.path))
+
+
+def _candidates(directory: Path, name: str, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
+    try:
+        with os.scandir(directory) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return  # no pages yet, or a directory that has just gone
+    except OSError as error:
+        problems.append(Problem(f"{PAGES}/{name}", f"cannot be read: {error.strerror}", "check its owner and mode"))
+        return
+    if name and is_page(entry.name for entry in entries):
+        yield directory, name
+    for entry in entries:
+        if is_skipped(entry.name):
+            continue
+        below = f"{name}/{entry.name}" if name else entry.name
+        if entry.is_symlink() and entry.is_dir():
+            problems.append(
+                Problem(f"{PAGES}/{below}", "a link to a directory is not followed", "move the sources themselves here")
+            )
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _candidates(directory / entry.name, below, problems)
+
+
+def _page(site: Path, directory: Path, name: str, settings: SiteSettings) -> Page:
+    where = f"{PAGES}/{name}"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        printable = name.encode(errors="surrogateescape").decode(errors="replace")
+        raise ConfigError([Problem(f"{PAGES}/{printable}", "the name is not valid UTF-8", "rename it")]) from None
+    own = settings.defaults
+    path = directory / PAGE_SETTINGS
+    if path.exists():
+        file = f"{where}/{PAGE_SETTINGS}"
+        own = parse(PageSettings, _read(path, file), file, beneath=settings.defaults)
+    runtime = _runtime(directory, own, where)
+    if runtime not in BUILDABLE:
+        raise ConfigError([Problem(where, f"this version of tqsd does not run {runtime} pages", "it runs go pages")])
+    route = own.route.rstrip("/") or "/" if own.route else route_of(name)
+    return Page(name, directory, route, runtime, own)
+
+
+def _runtime(directory: Path, settings: PageSettings, where: str) -> Runtime:
+    if settings.runtime:
+        return Runtime(settings.runtime)
+    for mark, runtime in MARKS.items():
+        if (directory / mark).exists():
+            return runtime
+    raise ConfigError([Problem(where, "has a page.yaml but no main.go or app.py", "add one, or set `runtime:`")])
+
+
+def _read(path: Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError([Problem(where, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8")]) from None
+    except OSError as error:
+        raise ConfigError([Problem(where, f"cannot be read: {error.strerror}", "check its owner and mode")]) from None
+
+
+def _without_clashes(pages: list[Page]) -> tuple[list[Page], list[tuple[Page, Problem]]]:
+    """Two pages may share a route only with disjoint methods or hosts; else the one whose place it is keeps it."""
+    sound: list[Page] = []
+    clashing: list[tuple[Page, Problem]] = []
+    for page in sorted(pages, key=lambda page: (page.settings.route is not None, page.name)):
+        rival = next((other for other in sound if _clash(page, other)), None)
+        if rival is None:
+            sound.append(page)
+            continue
+        problem = Problem(
+            f"{PAGES}/{page.name}",
+            f"{page.route} already belongs to {PAGES}/{rival.name}",
+            "rename one of them, or set a different `route:`, `methods:` or `hosts:` in its page.yaml",
+            page.name,
+        )
+        clashing.append((page, problem))
+    return sorted(sound, key=lambda page: page.name), clashing
+
+
+def _clash(one: Page, other: Page) -> bool:
+    return one.route == other.route and all(
+        not mine or not theirs or set(mine) & set(theirs)
+        for mine, theirs in (
+            (one.settings.methods, other.settings.methods),
+            (one.settings.hosts, other.settings.hosts),
+        )
+    )

@@ -1,0 +1,63 @@
+"""The table: the whole routing state as plain data, as proxies apply it and as table.json keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tqsd.config import Mode, ServerSettings
+from tqsd.page import Page
+from tqsd.worker import Worker
+
+FORMAT = 1
+GO_CONCURRENCY = 256  # requests at once per worker, before they queue
+
+SERVING, STARTING, BROKEN = "serving", "starting", "broken"
+
+
+def route_entry(page: Page, workers: Sequence[Worker], state: str, reason: str) -> dict[str, Any]:
+    """One page's entry: how requests match it, and who answers them."""
+    settings = page.settings
+    return {
+        "page": page.name,
+        "route": page.route,
+        "methods": list(settings.methods),
+        "hosts": list(settings.hosts),
+        "strip_prefix": settings.strip_prefix,
+        "max_body": settings.max_body,
+        "concurrency": GO_CONCURRENCY,
+        "state": state,
+        "reason": reason,
+        "targets": [{"port": worker.port, "release": worker.release} for worker in workers],
+    }
+
+
+def broken_entry(page: str, route: str, reason: str) -> dict[str, Any]:
+    """The entry of a page whose settings cannot be read: its route answers why."""
+    return {
+        "page": page,
+        "route": route,
+        "methods": [],
+        "hosts": [],
+        "strip_prefix": False,
+        "max_body": None,
+        "concurrency": GO_CONCURRENCY,
+        "state": BROKEN,
+        "reason": reason,
+        "targets": [],
+    }
+
+
+def table(
+    version: int, mode: Mode, server: ServerSettings, entries: Sequence[dict[str, Any]], not_found: str | None
+) -> dict[str, Any]:
+    """The table of this `version`; `not_found` is the site's own 404 page, if it has one."""
+    settings = server.model_dump(mode="json", exclude={"listen"})
+    return {
+        "format": FORMAT,
+        "version": version,
+        "mode": mode.value,
+        "server": settings,
+        "not_found": not_found,
+        "routes": list(entries),
+    }

@@ -1,0 +1,171 @@
+"""The watcher service: composes builder, store, manager, proxies and control sockets, and runs until SIGTERM.
+
+It gets its sockets by LISTEN_FDS, named proxy, status and control; embedded, also "manager": the way to the process
+that owns the workers. TQS_SITE, TQS_MODE and TQS_RUN (with TQS_VAR, TQS_CACHE, TQS_ETC) say what it works on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqsd.builder.go import GoBuilder
+from tqsd.builder.queue import BuildQueue
+from tqsd.config import Mode, ServerSettings
+from tqsd.control.proxies import Proxies
+from tqsd.control.server import ControlServer
+from tqsd.deploy import Suite
+from tqsd.environment import worker_environment
+from tqsd.history import History
+from tqsd.manager import WorkerManager
+from tqsd.manager.remote import RemoteManager
+from tqsd.page import Page
+from tqsd.recover import recover
+from tqsd.release import Release
+from tqsd.site import find_wildcard_listen, read_not_found
+from tqsd.state import Paths, PortLeases, read_json
+from tqsd.store import Store
+from tqsd.systemd.listen import listeners
+from tqsd.systemd.notify import notify
+from tqsd.table import FORMAT, broken_entry, table
+from tqsd.watch.answers import Answers
+from tqsd.watch.changes import Changes
+from tqsd.watch.watcher import Place, Watcher
+from tqsd.worker import Worker
+
+_PRIORITIES = {logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Priority())
+    sockets = listeners()
+    (connection,) = sockets.pop("manager")
+    asyncio.run(_run(_place(os.environ), sockets, connection))
+    return 0
+
+
+class _Priority(logging.Formatter):
+    """Lines with the <N> prefix that the journal understands (sd-daemon(3)); further lines of a message get one too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = _PRIORITIES.get(record.levelno, 3)
+        return "\n".join(f"<{level}>{line}" for line in super().format(record).splitlines())
+
+
+def _place(environment: Mapping[str, str]) -> Place:
+    def path(name: str) -> Path:
+        return Path(environment[name])
+
+    paths = Paths(etc=path("TQS_ETC"), var=path("TQS_VAR"), cache=path("TQS_CACHE"), run=path("TQS_RUN"))
+    urls = tuple(environment.get("TQS_LISTEN", "").split())
+    return Place(path("TQS_SITE"), Mode(environment["TQS_MODE"]), paths, urls)
+
+
+async def _run(place: Place, sockets: dict[str, list[socket.socket]], connection: socket.socket) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    manager = await RemoteManager.connect(connection)
+    proxies = Proxies(place.paths.table)
+    leases = PortLeases()
+    store = Store(place.paths.releases)
+    store.sweep()
+    watcher = _watcher(place, manager, proxies, leases, store)
+    answers = Answers(watcher, proxies)
+    server = ControlServer(proxies, answers.readers(), answers.verbs())
+    watcher.look()
+    old = read_json(place.paths.table, FORMAT) or {}
+    proxies.adopt(old)
+    missing = await recover(watcher.suite, old, store.get, leases, proxies.settled)
+    await server.listen(sockets)
+    await proxies.switch(watcher.suite.table(), [])
+    watcher.changes.start()
+    tasks = [
+        asyncio.create_task(work) for work in (watcher.follow(), watcher.mourn(), stopped.wait(), manager.closed())
+    ]
+    await watcher.begin(missing)
+    notify("READY=1")
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    server.close()
+    for task in (*tasks, *watcher.orders.values(), *watcher.suite.behind):
+        task.cancel()
+    await asyncio.gather(*tasks, *watcher.orders.values(), *watcher.suite.behind, return_exceptions=True)
+    watcher.changes.close()
+    for task in done:
+        if not task.cancelled() and task.exception():
+            raise task.exception()  # type: ignore[misc]
+
+
+def _watcher(place: Place, manager: WorkerManager, proxies: Proxies, leases: PortLeases, store: Store) -> Watcher:
+    builder = BuildQueue(GoBuilder(place.site, store, place.paths.cache), lanes=os.cpu_count() or 1)
+
+    def outfit(page: Page, release: Release, port: int) -> Worker:
+        return _outfit(place, page, release, port, watcher.settings.env)
+
+    def next_table() -> dict[str, Any]:
+        return _table(watcher, proxies.table.get("version", 0) + 1)
+
+    suite = Suite(
+        mode=place.mode,
+        server=ServerSettings(),
+        builder=builder,
+        manager=manager,
+        proxies=proxies,
+        ports=leases,
+        store=store,
+        history=History(place.paths.history),
+        outfit=outfit,
+        table=next_table,
+        point_out=lambda page: find_wildcard_listen(place.site, page),
+    )
+    watcher = Watcher(place, suite, store, Changes(place.site))
+    return watcher
+
+
+def _outfit(place: Place, page: Page, release: Release, port: int, site_env: Mapping[str, str]) -> Worker:
+    directories = place.paths.state_of(page.slug), place.paths.cache_of(page.slug)
+    for directory in directories:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Worker(
+        page=page.name,
+        slug=page.slug,
+        port=port,
+        release=release.digest,
+        executable=release.executable,
+        directory=place.site,
+        environment=worker_environment(page, port, place.mode, directories, os.environ, site_env),
+        ready_timeout=page.settings.start_timeout,
+        stop_timeout=page.settings.stop_timeout,
+    )
+
+
+def _table(watcher: Watcher, version: int) -> dict[str, Any]:
+    """The table of the lives as they are. In production strangers do not read compiler output, only where to look."""
+    place, suite = watcher.place, watcher.suite
+
+    def shown(reason: str) -> str:
+        return reason if place.mode is Mode.DEV or not reason else "see `tqsd status`"
+
+    entries = [live.entry(shown) for live in suite.lives.values()]
+    for name, route in watcher.discovery.broken.items():
+        if route and name not in suite.lives:
+            text = "\n".join(map(str, watcher.discovery.problems_of(name)))
+            entries.append(broken_entry(name, route, shown(text)))
+    return table(version, place.mode, suite.server, entries, read_not_found(place.site))
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())
