@@ -44,7 +44,8 @@ def test_a_long_name_keeps_its_beginning_and_gets_a_digest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "route"), [("index", "/"), ("api/index", "/api"), ("index/about", "/index/about"), ("api/users", "/api/users")]
+    ("name", "route"),
+    [("index", "/"), ("api/index", "/api"), ("index/about", "/index/about"), ("api/users", "/api/users")],
 )
 def test_the_route_is_the_place(name: str, route: str) -> None:
     assert route_of(name) == route

@@ -15,7 +15,8 @@ import (
 const streamChunks = 40
 
 // stream takes turns: a slow upload, a slow download, and both at once in one exchange. Whole exchanges like these
-// outlast a switch, so they show whether running ones are left in peace.
+// outlast a switch, so they show whether running ones are left in peace. Each has a connection of its own, because a
+// proxy may well end the connection of a request that was answered before it was complete.
 func (c *Client) stream(stop context.Context, path string) {
 	c.begun() // an answer takes 2 s; nobody shall wait so long for "ready"
 	turns := []struct {
@@ -33,9 +34,9 @@ func (c *Client) stream(stop context.Context, path string) {
 			err = turn.run(path)
 		}
 		c.tally.Count(turn.kind, "", time.Since(sent), err)
+		c.hangUp()
 		if err != nil {
-			c.hangUp()
-			time.Sleep(afterFailure)
+			wait(stop, afterFailure)
 		}
 	}
 }
@@ -50,7 +51,6 @@ func (c *Client) upload(path string) error {
 	if err != nil {
 		return err
 	}
-	c.keep(answer)
 	if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != string(answer.body) {
 		return fmt.Errorf("the upload of %d bytes did not arrive as sent: %.80q", len(body), answer.body)
 	}
@@ -66,7 +66,6 @@ func (c *Client) download(path string) error {
 	if err != nil {
 		return err
 	}
-	c.keep(answer)
 	if sum := sha256.Sum256(answer.body); hex.EncodeToString(sum[:]) != answer.Trailer.Get("X-Sha256") {
 		return fmt.Errorf("the download of %d bytes did not arrive as sent, trailer %q", len(answer.body), answer.Trailer.Get("X-Sha256"))
 	}
@@ -95,7 +94,6 @@ func (c *Client) duplex(path string) error {
 	if got.err != nil {
 		return got.err
 	}
-	c.keep(got.answer)
 	return same(body, got.answer.body)
 }
 

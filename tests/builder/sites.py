@@ -15,8 +15,10 @@ from tqsd.builder.go import GoBuilder
 from tqsd.config import BuildSettings, PageSettings
 from tqsd.page import Page, Runtime, route_of
 from tqsd.release import Release
+from tqsd.state import PortLeases
 from tqsd.store import Store
 
+_LEASES = PortLeases()
 PATIENCE = 60.0  # seconds; only ever waited in full when something is broken
 MODULE = "module site\n\ngo 1.21\n"
 PLAIN = """package main
@@ -30,7 +32,7 @@ func main() {
 	http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil)
 }
 """
-QUIET = "package main\n\nfunc main() { println(\"first\") }\n"
+QUIET = 'package main\n\nfunc main() { println("first") }\n'
 
 
 class Site:
@@ -81,9 +83,8 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is this test run's alone."""
+    return _LEASES.take()
 
 
 class Notified:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -82,16 +83,12 @@ def test_a_site_behind_a_link_builds_whatever_pwd_says(tmp_path: Path) -> None:
         "print(asyncio.run(site.builder.build(site.page('a'))))\n"
     )
     environment = {**os.environ, "PWD": str(link), "PYTHONPATH": os.getcwd()}
-    ran = subprocess.run([sys_python(), "-c", program], cwd=link, env=environment, capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=link, env=environment, capture_output=True, text=True, check=True
+    )
     release = real.store.get("a", ran.stdout.strip())
     assert release is not None
     assert b"main.(*tqsdProbe).run" in release.executable.read_bytes()
-
-
-def sys_python() -> str:
-    import sys
-
-    return sys.executable
 
 
 def test_a_shared_package_concerns_only_the_pages_that_import_it(tmp_path: Path) -> None:
@@ -129,7 +126,7 @@ def test_a_package_behind_a_package_is_followed_and_remembered_across_restarts(t
 def test_embedded_files_are_inputs_also_new_ones(tmp_path: Path) -> None:
     reads = (
         'package web\n\nimport (\n\t"embed"\n)\n\n//go:embed "static" x/*.txt\nvar files embed.FS\n\n'
-        "func Name() string {\n\tall, _ := files.ReadDir(\"static\")\n\treturn all[len(all)-1].Name()\n}\n"
+        'func Name() string {\n\tall, _ := files.ReadDir("static")\n\treturn all[len(all)-1].Name()\n}\n'
     )
     site = Site(
         tmp_path,
@@ -170,7 +167,9 @@ def test_replace_nested_modules_and_workspaces_are_followed(tmp_path: Path) -> N
 
 def test_internal_packages_of_the_page_itself_build(tmp_path: Path) -> None:
     main = 'package main\n\nimport "site/pages/a/internal/own"\n\nfunc main() { println(own.Name) }\n'
-    site = Site(tmp_path, {"pages/a/main.go": main, "pages/a/internal/own/own.go": 'package own\n\nconst Name = "own"\n'})
+    site = Site(
+        tmp_path, {"pages/a/main.go": main, "pages/a/internal/own/own.go": 'package own\n\nconst Name = "own"\n'}
+    )
     release = site.build("a")
     assert output_of(release) == "own"
     assert site.builder.watches(site.page("a"), release) == frozenset()
@@ -289,8 +288,16 @@ def test_too_many_bytes_beside_the_sources_are_refused_by_the_biggest_name(tmp_p
         ({"main.go": "//go:build ignore\n\npackage main\n"}, "excludes itself", "cgo"),
         ({"main.go": QUIET + '\nimport "os"\n'}, "pages/a/main.go:5:1: syntax error: imports must appear before", ""),
         ({"main.go": 'package main\n\nimport "C"\n\nfunc main() {}\n'}, "excludes itself", "build: {cgo: true}"),
-        ({"main.go": QUIET.replace("func", 'import "example.org/x"\n\nfunc')}, "main.go:3:8: no required", "go get example.org/x"),
-        ({"main.go": QUIET.replace("func", 'import "site/web"\n\nfunc')}, "pages/a/main.go:3:8: package site/web is not", ""),
+        (
+            {"main.go": QUIET.replace("func", 'import "example.org/x"\n\nfunc')},
+            "main.go:3:8: no required",
+            "go get example.org/x",
+        ),
+        (
+            {"main.go": QUIET.replace("func", 'import "site/web"\n\nfunc')},
+            "pages/a/main.go:3:8: package site/web is not",
+            "",
+        ),
     ],
 )
 def test_a_page_that_does_not_build_says_where_and_what_to_do(
@@ -308,7 +315,7 @@ def test_a_page_that_does_not_build_says_where_and_what_to_do(
 
 def test_an_error_in_a_shared_package_is_placed_there_and_its_repair_is_noticed(tmp_path: Path) -> None:
     site = Site(tmp_path, {"pages/a/main.go": USES_WEB, "internal/web/web.go": WEB % "nope"})
-    with pytest.raises(BuildError, match="a does not build: internal/web/web.go:3:30: undefined: nope"):
+    with pytest.raises(BuildError, match=r"a does not build: internal/web/web\.go:3:29: undefined: nope"):
         site.build("a")
     assert site.builder.watches(site.page("a"), None) == {tmp_path / "internal/web"}
     site.write("internal/web/web.go", WEB % '"well"')
@@ -337,10 +344,6 @@ def test_without_go_mod_the_hint_makes_one(tmp_path: Path) -> None:
     with pytest.raises(BuildError) as caught:
         site.build("a")
     assert caught.value.hint == "go mod init site && go get example.org/x"
-
-
-def children_of_the_build(site: Site) -> list[psutil.Process]:
-    return [process for process in psutil.Process().children(recursive=True) if process.is_running()]
 
 
 def test_cancelling_kills_the_compiler_with_its_children_and_leaves_nothing(tmp_path: Path) -> None:
@@ -406,10 +409,10 @@ def test_a_full_disk_is_named_and_keeps_nothing_half_written(tmp_path: Path) -> 
         pytest.skip("this machine does not let root mount")
     try:
         builder = GoBuilder(tmp_path, Store(disk / "releases"), tmp_path / "cache")
-        with pytest.raises((BuildError, StoreError)) as caught:
+        with pytest.raises(StoreError) as caught:
             asyncio.run(builder.build(site.page("a")))
         assert "no space left on device" in caught.value.message
-        assert str(disk) in caught.value.hint
+        assert f"the disk mounted at {disk} has" in caught.value.hint
         assert list((disk / "releases" / "a").iterdir()) == []
     finally:
         subprocess.run(["umount", disk], check=True)

@@ -13,7 +13,9 @@ from tqsd.control.proxies import Proxies
 class Proxy:
     """A proxy's end of the connection: reads what it is told, answers what the test wants."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, attending: asyncio.Task[None]) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, attending: asyncio.Task[None]
+    ) -> None:
         self.reader = reader
         self.writer = writer
         self.attending = attending

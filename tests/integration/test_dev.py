@@ -169,8 +169,12 @@ def test_deploy_ends_a_rollback_and_restart_changes_only_the_workers(site: Path)
 
 
 def test_editing_a_shared_package_rebuilds_only_the_pages_that_import_it(site: Path) -> None:
-    importing = answers("x").replace('"net/http"', '"net/http"\n\t"site/pages/internal/words"').replace('"x"', "words.Word")
-    write(site, {"pages/internal/words/words.go": 'package words\n\nconst Word = "one"\n', "pages/w/main.go": importing})
+    importing = (
+        answers("x").replace('"net/http"', '"net/http"\n\t"site/pages/internal/words"').replace('"x"', "words.Word")
+    )
+    write(
+        site, {"pages/internal/words/words.go": 'package words\n\nconst Word = "one"\n', "pages/w/main.go": importing}
+    )
     with running(site) as here:
         here.wait_for_answer("/w", "one")
         here.wait_for_answer("/", "home 1")

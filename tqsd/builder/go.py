@@ -8,6 +8,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,10 +29,10 @@ from tqsd.builder.toolchain import (
     to_the_end,
 )
 from tqsd.config import Mode
-from tqsd.errors import BuildError
+from tqsd.errors import BuildError, StoreError
 from tqsd.page import Page, executable_name
 from tqsd.release import Manifest, Release, digest_of, short_hash
-from tqsd.store import Store
+from tqsd.store import Store, full
 
 READY = "zz_tqsd_ready.go"
 _READY_MARK = b"main.(*tqsdProbe).run"  # a function of it, by the name that every executable made with it contains
@@ -308,8 +309,10 @@ class GoBuilder:
             return None
         return top or page.directory
 
-    def _failure(self, plan: _Plan, outcome: Outcome) -> BuildError:
+    def _failure(self, plan: _Plan, outcome: Outcome) -> BuildError | StoreError:
         page = plan.page
+        if found := re.search(r"(/[^\s:]+): no space left on device", outcome.errors):
+            return StoreError(f"{page.name} does not build: {found[0]}", f"{full(Path(found[1]))}; make room there")
         output = relative_output(outcome.errors or outcome.output, page.directory, self._site)
         output = output.replace("command-line-arguments", name_of(page.directory, self._site))
         return BuildError(f"{page.name} does not build: {first_error(output)}", self._hint(plan, output), output)

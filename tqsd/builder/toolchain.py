@@ -45,7 +45,6 @@ _HINTS = (
     (r"requires go >= (\S+)", r"install Go \1 or newer, or lower the go line in go.mod"),
     (r"function main is undeclared", "add a `func main()` that serves HTTP on 127.0.0.1 and the port in $PORT"),
     (r'C compiler "(\S+)" not found|cgo: cannot find', "install a C compiler: apt install gcc"),
-    (r"no space left on device", "make room on that disk, then save again: df -h"),
     (r"signal: killed", "memory ran out: give the machine more, or build fewer pages at once"),
 )
 _PLACE = re.compile(r"(?<![^\s(])(?:\.{0,2}/)?[^\s:()]+\.(?:go|mod|sum|work)(?=[:\s])")

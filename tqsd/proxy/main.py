@@ -106,9 +106,11 @@ class Proxy:
             return
         self._pause = _RECONNECT[0]
         self._control = Control(self.loop, fd, self._take, self._lost)
-        draining = [target.port for target in self._dispatch.balancer.draining] if self._dispatch else []
         version = self._dispatch.table.version if self._dispatch else 0
-        self._control.say(do="hello", pid=os.getpid(), version=version, draining=draining)
+        self._control.say(do="hello", pid=os.getpid(), version=version, draining=self._draining())
+
+    def _draining(self) -> list[int]:
+        return [target.port for target in self._dispatch.balancer.draining] if self._dispatch else []
 
     def _reconnect_later(self) -> None:
         self.loop.after(self._pause, self._connect)
@@ -140,7 +142,7 @@ class Proxy:
             elif do == "close":
                 self._dispatch.end_exchanges(message["ports"])
         if self._control is not None:
-            self._control.say(do="ack", seq=message["seq"])
+            self._control.say(do="ack", seq=message["seq"], draining=self._draining())
 
     def _apply(self, table: Table) -> None:
         if self._dispatch is None or table.version != self._dispatch.table.version:

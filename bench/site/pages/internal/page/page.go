@@ -133,8 +133,8 @@ func Journal(next http.Handler) http.Handler {
 	})
 }
 
-// Routes are those of a page at prefix: its version at the prefix itself, after a pause; below it echo, upload
-// and download.
+// Routes are those of a page at prefix: its version at the prefix itself and an echo below it, both after a pause;
+// and without one upload and download, which take their time anyway.
 func Routes(prefix string, version int, pause time.Duration) http.Handler {
 	body := []byte(strconv.Itoa(version) + "\n")
 	mux := http.NewServeMux()
@@ -142,7 +142,10 @@ func Routes(prefix string, version int, pause time.Duration) http.Handler {
 		time.Sleep(pause)
 		w.Write(body)
 	})
-	mux.HandleFunc("POST "+prefix+"/echo", Echo)
+	mux.HandleFunc("POST "+prefix+"/echo", func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(pause)
+		Echo(w, r)
+	})
 	mux.HandleFunc("POST "+prefix+"/upload", Upload)
 	mux.HandleFunc("GET "+prefix+"/download", Download)
 	return Journal(Versioned(version, mux))

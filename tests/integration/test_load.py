@@ -1,0 +1,135 @@
+"""What clients notice, under load of every kind, of swaps, edits and kills: nothing, or exactly what is promised."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.dev import load
+from tests.running import ROOT, Running, running
+from tqsd.control.client import ask
+from tqsd.state import Paths
+
+pytestmark = [pytest.mark.process, pytest.mark.load]
+
+SWAPS = 10  # per page; `make bench` does a hundred
+
+
+@pytest.fixture()
+def here(tmp_path: Path) -> Iterator[Running]:
+    site = tmp_path / "site"
+    shutil.copytree(ROOT / "bench/site", site, ignore=shutil.ignore_patterns(".tqsd"))
+    with running(site) as here:
+        for page in ("fast", "slow", "socket"):
+            here.wait(f"{page} serves", lambda page=page: here.status(page)["state"] == "serving")  # type: ignore[misc]
+        yield here
+
+
+def version(here: Running, page: str, number: int) -> None:
+    source = here.site / "pages" / page / "version.go"
+    aside = source.with_name(".version.go.new")
+    aside.write_text(f"package main\n\nconst version = {number}\n")
+    aside.replace(source)
+
+
+def traffic(page: str) -> tuple[str, ...]:
+    return "-get", f"/{page}", "-post", f"/{page}/echo", "-stream", f"/{page}", "-socket", "/socket"
+
+
+def assert_nothing_was_noticed(result: dict[str, Any]) -> None:
+    assert result["failed"] == 0, result["first_failures"]
+    assert result["server_closes"] == 0
+    assert result["socket_closes"] == []
+    assert {"keep", "fresh", "post", "upload", "socket"} <= {kind for kind, n in result["requests"].items() if n}
+
+
+@pytest.mark.parametrize("page", ["fast", "slow"])
+def test_swaps_between_ready_releases_fail_nothing_and_close_nothing(here: Running, page: str) -> None:
+    version(here, page, 2)
+    here.wait("the second version serves", lambda: here.status(page)["previous"])
+    with load(here.url, *traffic(page), "-any-version") as clients:
+        clients.wait_until_ready()
+        for _ in range(SWAPS):
+            answer = ask(Paths.dev(here.site), {"do": "rollback", "page": page}, changes=True)
+            assert answer["deployments"][0]["outcome"] == "switched"
+        assert_nothing_was_noticed(clients.finish())
+
+
+@pytest.mark.parametrize("page", ["fast", "slow"])
+def test_edits_fail_nothing_and_no_answer_is_old_after_the_first_new(here: Running, page: str) -> None:
+    with load(here.url, *traffic(page), "-rate", "100") as clients:
+        clients.wait_until_ready()
+        for number in (2, 3, 4):
+            version(here, page, number)
+            clients.first_answer(f"/{page}", number)
+        assert_nothing_was_noticed(clients.finish())
+
+
+def test_a_killed_worker_costs_no_get_and_no_post_is_sent_twice(here: Running) -> None:
+    with load(here.url, "-get", "/fast", "-post", "/fast/echo", "-posts", "4", "-rate", "200") as clients:
+        clients.wait_until_ready()
+        for _ in range(3):
+            (worker,) = here.wait("a worker", lambda: here.workers("fast"))
+            worker.kill()
+            worker.wait(30)
+            here.wait("it is back", lambda old=worker: [w for w in here.workers("fast") if w != old])  # type: ignore[misc]
+        result = clients.finish()
+    kinds = {kind for kind, n in result["failures"].items() if n}
+    begun = [f for f in result["first_failures"] if f["kind"] != "post" and "begun" not in f["what"]]
+    assert kinds <= {"post"} or not begun, result["first_failures"]
+    assert result["failures"].get("post", 0) <= 3 * 4
+    for failure in result["first_failures"]:
+        if failure["kind"] == "post":
+            assert "502" in failure["what"] or "EOF" in failure["what"], failure
+    crashes = here.wait("the crashes are counted", lambda: here.status("fast")["crashes"])
+    assert crashes == 3
+
+
+def test_nobody_notices_a_killed_watcher_and_the_next_one_has_the_same_picture(here: Running) -> None:
+    before = {page: here.status(page)["workers"] for page in ("fast", "socket")}
+    with load(here.url, *traffic("fast"), "-rate", "100") as clients:
+        clients.wait_until_ready()
+        watcher = here.child("tqsd.watch.main")
+        watcher.kill()
+        watcher.wait(30)
+        here.wait("a new watcher answers", lambda: here.tqsd("status").returncode == 0)
+        assert {page: here.status(page)["workers"] for page in before} == before
+        version(here, "fast", 2)
+        clients.first_answer("/fast", 2)
+        assert_nothing_was_noticed(clients.finish())
+
+
+def test_a_killed_proxy_refuses_no_connection(here: Running) -> None:
+    with load(here.url, "-get", "/fast", "-posts", "0", "-rate", "200") as clients:
+        clients.wait_until_ready()
+        proxy = here.child("tqsd.proxy.main")
+        proxy.kill()
+        proxy.wait(30)
+        here.wait("requests are answered again", lambda: here.get("/fast")[0] == 200)
+        result = clients.finish()
+    assert not [f for f in result["first_failures"] if "refused" in f["what"]]
+    assert result["failed"] <= 17  # at most the one exchange that each client had inside the proxy
+
+
+def test_what_drains_is_waited_for_at_the_end(here: Running) -> None:
+    with load(here.url, "-get", "/slow", "-keep", "4", "-fresh", "0", "-head", "0") as clients:
+        clients.wait_until_ready()
+        os.kill(here.process.pid, signal.SIGINT)
+        here.process.wait(60)
+        result = clients.finish()
+    answered_until_the_end = [f for f in result["first_failures"] if "EOF" in f["what"]]
+    assert not answered_until_the_end, result["first_failures"]
+
+
+def test_a_websocket_of_the_edited_page_is_closed_as_going_away(here: Running) -> None:
+    (here.site / "config/tqsd.yaml").write_text("server: {drain_timeout: 1}\n")
+    with load(here.url, "-get", "/fast", "-socket", "/socket", "-rate", "50") as clients:
+        clients.wait_until_ready()
+        version(here, "socket", 2)
+        assert clients.wait_for_close() == 1001
