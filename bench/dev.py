@@ -46,9 +46,13 @@ class Dev:
             raise RuntimeError(f"tqsd {' '.join(words)}: {done.stderr}{done.stdout}\n{self.log.read_text()}")
         return json.loads(done.stdout)
 
+    def history(self, page: str) -> list[dict[str, Any]]:
+        """The deployments of a page, the newest last."""
+        return list(self.tqsd("history", page, "-n", "1000"))
+
     def switched(self, page: str) -> int:
         """How many deployments of a page have switched."""
-        return sum(record["outcome"] == "switched" for record in self.tqsd("history", page, "-n", "1000"))
+        return sum(record["outcome"] == "switched" for record in self.history(page))
 
     def wait(self, what: str, happened: Callable[[], bool]) -> None:
         """Return once `happened()`. Raises RuntimeError when tqsd ended or START has passed."""

@@ -28,7 +28,7 @@ def measure(edits: int = 20) -> dict[str, Any]:
                 seen.append((traffic.first_answer(f"/{PAGE}", version) - saved) / 1e6)
                 time.sleep(PAUSE)
             result = traffic.finish()
-        records = [r for r in dev.tqsd("history", PAGE, "-n", str(edits + 1)) if r["cause"] == "save"]
+        records = [r for r in dev.history(PAGE) if (r["cause"], r["outcome"]) == ("save", "switched")]
     stages: dict[str, list[float]] = {}
     for record in records:
         for stage, took in record["stages"].items():

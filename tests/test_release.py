@@ -72,7 +72,7 @@ def test_a_manifest_without_one_of_its_keys_is_refused(key: str) -> None:
     [("format", 2), ("release", "../x"), ("page", None), ("inputs", {"a": [1]}), ("inputs", []), ("built", "soon")],
 )
 def test_a_manifest_of_nonsense_is_refused(key: str, value: object) -> None:
-    with pytest.raises(ValueError, match="manifest|float"):
+    with pytest.raises(ValueError, match=r"manifest|float"):
         Manifest.from_json({**MANIFEST.to_json(), key: value})
 
 

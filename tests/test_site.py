@@ -6,7 +6,8 @@ import pytest
 
 from tqsd.config import SiteSettings
 from tqsd.errors import ConfigError, UsageError
-from tqsd.site import Discovery, discover, find_site, own_files, read_settings
+from tqsd.site import Discovery, discover, own_files, read_settings
+from tqsd.state import find_site
 
 MAIN = "package main\n\nfunc main() {}\n"
 

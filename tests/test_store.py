@@ -62,16 +62,20 @@ def test_of_two_releases_with_one_digest_the_first_stays(store: Store, tmp_path:
 
 
 def test_a_failure_while_writing_leaves_nothing(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(BuildError), store.staging("api-users") as staging:
-        (staging / "users").write_text("half")
-        raise BuildError("no")
+    def fail() -> None:
+        with store.staging("api-users") as staging:
+            (staging / "users").write_text("half")
+            raise BuildError("no")
+
+    with pytest.raises(BuildError):
+        fail()
     assert entries(tmp_path) == set()
 
 
 def test_an_os_error_while_writing_names_the_place(store: Store) -> None:
-    with pytest.raises(StoreError, match=r"cannot write a release in .*api-users.*No such file") as caught:
-        with store.staging("api-users") as staging:
-            (staging / "missing" / "file").write_text("")
+    says = r"cannot write a release in .*api-users.*No such file"
+    with pytest.raises(StoreError, match=says) as caught, store.staging("api-users") as staging:
+        (staging / "missing" / "file").write_text("")
     assert caught.value.hint
 
 
@@ -163,14 +167,14 @@ def test_a_full_disk_is_named_with_how_full_it_is(tmp_path: Path) -> None:
     store = Store(disk)
     try:
         kept = stored(store, "kept")
-        with pytest.raises(StoreError, match=os.strerror(errno.ENOSPC)) as caught:
-            with store.staging("api-users") as staging:
-                (staging / "users").write_bytes(b"x" * (2 << 20))
+        says = os.strerror(errno.ENOSPC)
+        with pytest.raises(StoreError, match=says) as caught, store.staging("api-users") as staging:
+            (staging / "users").write_bytes(b"x" * (2 << 20))
         assert f"the disk mounted at {disk} has 0 of 1 MiB left" in caught.value.hint
         assert store.list("api-users") == [kept]
         assert [path.name for path in (disk / "api-users").iterdir()] == [kept.digest]
         (disk / "filler").write_bytes(b"x" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize))
-        with pytest.raises(StoreError, match=os.strerror(errno.ENOSPC)):
+        with pytest.raises(StoreError, match=says):
             store.point("api-users", Pointers(current=kept.digest))
         assert store.pointers("api-users") == Pointers()
     finally:

@@ -1,4 +1,4 @@
-"""The site on disk: where it is, its settings, its pages, and what is wrong with any of them."""
+"""The site on disk: its settings, its pages, and what is wrong with any of them. `state.find_site` says where it is."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqsd.config import PageSettings, SiteSettings, parse
-from tqsd.errors import ConfigError, Problem, UsageError
+from tqsd.errors import ConfigError, Problem
 from tqsd.page import Page, Runtime, route_of
+from tqsd.state import PAGES, SETTINGS
 
-SETTINGS = Path("config/tqsd.yaml")
-PAGES = Path("pages")
 PAGE_SETTINGS = "page.yaml"
 MARKS = {"main.go": Runtime.GO, "app.py": Runtime.PYTHON}
 NOT_FOUND = Path("config/errors/404.html")
@@ -32,18 +31,6 @@ class Discovery:
 
     def problems_of(self, page: str) -> list[Problem]:
         return [problem for problem in self.problems if problem.page == page]
-
-
-def find_site(start: Path) -> Path:
-    """The nearest directory at or above `start` that is a site, resolved. Raises UsageError when there is none."""
-    start = start.resolve()
-    for directory in (start, *start.parents):
-        if (directory / SETTINGS).is_file() or (directory / PAGES).is_dir():
-            return directory
-    raise UsageError(
-        f"no site at {start} or above it: a site has {SETTINGS} or a {PAGES}/ directory",
-        "make one with `tqsd init mysite && cd mysite`, or name one with --site DIR",
-    )
 
 
 def read_settings(site: Path) -> SiteSettings:

@@ -1,4 +1,7 @@
-"""Where state lives, the one writer of files, and the leases of ports."""
+"""Where a site and its state live, the one writer of files, and the leases of ports.
+
+The quick verbs import this and no settings: pydantic alone would take all of the time they may take.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqsd.errors import TqsdError
+from tqsd.errors import TqsdError, UsageError
 
+SETTINGS = Path("config/tqsd.yaml")
+PAGES = Path("pages")
 PORTS = range(14000, 27000)  # below the ephemeral ports, which outgoing connections take (ip_local_port_range)
 _LEASES = ("/run/lock/tqsd-ports", "/tmp/tqsd-ports")
+
+
+def find_site(start: Path) -> Path:
+    """The nearest directory at or above `start` that is a site, resolved. Raises UsageError when there is none."""
+    start = start.resolve()
+    for directory in (start, *start.parents):
+        if (directory / SETTINGS).is_file() or (directory / PAGES).is_dir():
+            return directory
+    raise UsageError(
+        f"no site at {start} or above it: a site has {SETTINGS} or a {PAGES}/ directory",
+        "make one with `tqsd init mysite && cd mysite`, or name one with --site DIR",
+    )
 
 
 @dataclass(frozen=True, slots=True)

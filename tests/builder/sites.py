@@ -33,6 +33,8 @@ func main() {
 }
 """
 QUIET = 'package main\n\nfunc main() { println("first") }\n'
+WEB = "package web\n\nfunc Name() string { return %s }\n"
+USES_WEB = 'package main\n\nimport "site/internal/web"\n\nfunc main() { println(web.Name()) }\n'
 
 
 class Site:

@@ -16,7 +16,7 @@ class Builder(Protocol):
         """The release that the page's present content gives; nothing is compiled when the store has it already.
 
         Raises BuildError when the page is at fault, StoreError when the disk is. Then, and when the call is
-        cancelled, the compiler with all its children is gone and the store is as before.
+        cancelled, the compiler is gone with all its children, and nothing half-made is left.
         """
 
     def stale(self, page: Page, release: Release) -> bool:

@@ -7,23 +7,25 @@ import contextlib
 import hashlib
 import json
 import mmap
-import os
 import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-from tqsd.builder.imports import SourceReader, Sources, module_name, nearest
+from tqsd.builder.imports import SourceReader, Sources, module_name, nearest, sources_of
 from tqsd.builder.sources import copy, name_of
 from tqsd.builder.toolchain import (
     Outcome,
     Toolchain,
     find_toolchain,
     first_error,
+    go_environment,
     hint_for,
+    listed_values,
     relative_output,
     run,
     to_the_end,
@@ -60,7 +62,7 @@ class _Plan:
     page: Page
     toolchain: Toolchain
     flags: tuple[str, ...]
-    packages: tuple[Path, ...]
+    known: _Known
     sources: Sources
 
     @property
@@ -74,7 +76,7 @@ class GoBuilder:
     def __init__(self, site: Path, store: Store, cache: Path, mode: Mode = Mode.DEV) -> None:
         self._site = site.resolve()
         self._store = store
-        self._environment = _environment(cache, mode)
+        self._environment = go_environment(cache, mode)
         self._reader = SourceReader(self._site, self._environment.get("GOWORK", ""))
         self._toolchain: Toolchain | None = None
         self._known: dict[str, _Known] = {}  # by page
@@ -82,11 +84,14 @@ class GoBuilder:
 
     async def build(self, page: Page) -> Release:
         """See Builder.build."""
-        for _ in range(_ATTEMPTS):
-            plan = await self._plan(page)
-            release = self._store.get(page.slug, plan.digest) or await self._make(plan)
-            if release is not None:
-                return release
+        try:
+            for _ in range(_ATTEMPTS):
+                plan = await self._plan(page)
+                release = self._store.get(page.slug, plan.digest) or await self._make(plan)
+                if release is not None:
+                    return release
+        except OSError as error:  # no room for temporary files, no memory for a process
+            raise BuildError(f"{page.name} could not be built: {error}", "see `df -h` and `free -h`") from error
         raise BuildError(f"{page.name} changed again and again while it was compiled", "save it once more")
 
     def stale(self, page: Page, release: Release) -> bool:
@@ -127,16 +132,21 @@ class GoBuilder:
         """What a build of the page would take now; `go list` runs only when it could say something new."""
         toolchain = await _in_thread(self._find_toolchain)
         flags = _flags(page, toolchain)
-        settings = [toolchain.version, *flags]
         known = self._recall(page, None)
-        sources = await _in_thread(self._reader.read, page, known.packages, settings)
+        sources = await self._read(page, toolchain, flags, known.packages)
         if sources.shape != known.shape:
-            plan = _Plan(page, toolchain, flags, known.packages, sources)
-            packages, complete = await self._list_packages(plan)
-            sources = await _in_thread(self._reader.read, page, packages, settings)
+            packages, complete = await self._list_packages(_Plan(page, toolchain, flags, known, sources))
+            sources = await self._read(page, toolchain, flags, packages)
             known = _Known(sources.shape if complete else "", packages)
         self._known[page.name] = known
-        return _Plan(page, toolchain, flags, known.packages, sources)
+        return _Plan(page, toolchain, flags, known, sources)
+
+    async def _read(self, page: Page, toolchain: Toolchain, flags: Sequence[str], packages: Sequence[Path]) -> Sources:
+        return await _in_thread(self._reader.read, page, packages, [toolchain.version, *flags])
+
+    async def _read_again(self, plan: _Plan) -> _Plan:
+        sources = await self._read(plan.page, plan.toolchain, plan.flags, plan.known.packages)
+        return replace(plan, sources=sources)
 
     def _recall(self, page: Page, release: Release | None) -> _Known:
         """What the last build learned, else what `release`, or the current one, was made of."""
@@ -161,7 +171,7 @@ class GoBuilder:
             outcome = await self._go(plan, [*arguments, *await self._file_arguments(plan)])
         if outcome.status:
             raise self._failure(plan, outcome)
-        listed = list(_values(outcome.output))
+        listed = list(listed_values(outcome.output))
         places = {Path(package["Dir"]) for package in listed if "Dir" in package and not package.get("Standard")}
         kept = {place for place in places if not place.is_relative_to(toolchain.modules)} - {page.directory}
         complete = not any("Error" in package or "DepsErrors" in package for package in listed)
@@ -194,7 +204,7 @@ class GoBuilder:
         if not chosen:
             raise BuildError(
                 f"every Go file of {page.name} excludes itself from this build",
-                "see the //go:build lines and file names" if _uses_cgo(page) else _CGO_HINT,
+                _CGO_HINT if _lacks_cgo(plan) else "see the //go:build lines and the names of the files",
             )
         for name in chosen:
             if go[name].package not in ("main", ""):
@@ -219,7 +229,9 @@ class GoBuilder:
                 outcome = await self._go(plan, arguments, Path(place), GOWORK="off")
             if outcome.status:
                 raise self._failure(plan, outcome)
-            answer = frozenset(name for listed in _values(outcome.output) for name in listed.get("IgnoredGoFiles", ()))
+            answer = frozenset(
+                name for listed in listed_values(outcome.output) for name in listed.get("IgnoredGoFiles", ())
+            )
             self._ignored[page.name] = question, answer
         return answer
 
@@ -232,10 +244,10 @@ class GoBuilder:
                 await self._compile(plan, executable)
                 await _in_thread(copy, plan.sources.beside, page, staging)
             except (BuildError, FileNotFoundError):
-                if (await self._plan(page)).digest == plan.digest:
+                if (await self._read_again(plan)).digest == plan.digest:
                     raise
                 return None
-            again = await self._plan(page)
+            again = await self._read_again(plan)
             if again.digest != plan.digest:
                 return None
             manifest = Manifest(
@@ -248,8 +260,8 @@ class GoBuilder:
                 toolchain=plan.toolchain.version,
                 flags=plan.flags,
                 inputs=again.sources.inputs,
-                packages=tuple(name_of(package, self._site) for package in again.packages),
-                shape=self._known[page.name].shape,
+                packages=tuple(name_of(package, self._site) for package in plan.known.packages),
+                shape=plan.known.shape,
             )
             return await _in_thread(self._store.put, manifest, staging)
 
@@ -321,8 +333,10 @@ class GoBuilder:
         hint = hint_for(output)
         if hint.startswith("go get") and self._lacking_module(plan.page) is not None:
             hint = f"go mod init {_MODULE} && {hint}"
-        if not hint and not _uses_cgo(plan.page) and any("C" in head.imports for head in plan.sources.go.values()):
+        if not hint and _lacks_cgo(plan):
             hint = _CGO_HINT
+        if not hint and any(path.suffix != ".go" for path in sources_of(plan.page.directory)):
+            hint = "C and assembler files are compiled in packages of their own only: move them to one, import that"
         return hint
 
 
@@ -335,19 +349,12 @@ async def _in_thread(function: Callable[P, Result], *args: P.args, **kwargs: P.k
     return await to_the_end(asyncio.to_thread(function, *args, **kwargs))
 
 
-def _environment(cache: Path, mode: Mode) -> dict[str, str]:
-    """What Go commands see. The user's own settings count, but for what would make other executables than asked for."""
-    own = {name: value for name, value in os.environ.items() if name not in ("GOOS", "GOARCH", "GO111MODULE")}
-    caches = {"GOCACHE": str(cache / "go-build"), "GOMODCACHE": str(cache / "go-mod")}
-    if mode is Mode.PROD:
-        own |= caches
-    elif not own.get("HOME"):
-        own = caches | own
-    return {**own, "GOTOOLCHAIN": "local"}
-
-
 def _uses_cgo(page: Page) -> bool:
     return page.settings.build.cgo or page.settings.build.race  # the race detector is C
+
+
+def _lacks_cgo(plan: _Plan) -> bool:
+    return not _uses_cgo(plan.page) and any("C" in head.imports for head in plan.sources.go.values())
 
 
 def _selection(page: Page) -> list[str]:
@@ -363,8 +370,12 @@ def _arguments(page: Page) -> list[str]:
 def _flags(page: Page, toolchain: Toolchain) -> tuple[str, ...]:
     """All that shapes the executable besides its sources and the toolchain's version."""
     cgo = _uses_cgo(page)
-    ready = hashlib.sha256(ready_file().read_bytes()).hexdigest()
-    return (*toolchain.flags(cgo), f"CGO_ENABLED={cgo:d}", *_arguments(page), f"{READY}={ready}")
+    return (*toolchain.flags(cgo), f"CGO_ENABLED={cgo:d}", *_arguments(page), f"{READY}={_ready_hash()}")
+
+
+@cache
+def _ready_hash() -> str:
+    return hashlib.sha256(ready_file().read_bytes()).hexdigest()
 
 
 def _free_name(plan: _Plan) -> str:
@@ -374,16 +385,6 @@ def _free_name(plan: _Plan) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def _values(stream: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects that `go list -json` writes one after the other."""
-    decoder = json.JSONDecoder()
-    position = 0
-    while position < len(stream.rstrip()):
-        value, position = decoder.raw_decode(stream, position)
-        position += 1  # the newline
-        yield value
 
 
 def _contains(executable: Path, mark: bytes) -> bool:

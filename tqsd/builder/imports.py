@@ -126,11 +126,17 @@ class SourceReader:
         )
 
     def unchanged(self, page: Page, packages: Sequence[Path], inputs: Mapping[str, Input]) -> bool:
-        """Whether the page is made of `inputs` still. Raises BuildError and OSError for what cannot be read."""
+        """Whether the page is made of `inputs` still. Raises BuildError or OSError for what cannot be read."""
         return self._contents.unchanged(self.files(page, packages), inputs)
 
     def files(self, page: Page, packages: Sequence[Path]) -> dict[str, Path]:
-        """Every file the page is made of, by name."""
+        """Every file the page is made of, by name. Raises BuildError for what cannot be read or copied."""
+        try:
+            return {name_of(path, self._site): path for path in self._paths(page, packages) if path.is_file()}
+        except OSError as error:
+            raise unreadable(name_of(Path(error.filename or page.directory), self._site), error) from error
+
+    def _paths(self, page: Page, packages: Sequence[Path]) -> list[Path]:
         found = accompanying(page.directory, self._site)
         for package in (page.directory, *packages):
             found += [*sources_of(package), *self.embedded(package)]
@@ -138,7 +144,7 @@ class SourceReader:
                 found += [module / name for name in MODULE_FILES]
         if workspace := self._workspace_file(page.directory):
             found += [workspace, workspace.with_name(f"{workspace.name}.sum")]
-        return {name_of(path, self._site): path for path in sorted(set(found)) if path.is_file()}
+        return sorted(set(found))
 
     def embedded(self, package: Path) -> Iterator[Path]:
         """The files that a package takes in by //go:embed."""

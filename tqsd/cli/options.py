@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tqsd.site import find_site
-from tqsd.state import Paths
+from tqsd.state import Paths, find_site
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 

@@ -151,8 +151,8 @@ class Client(Connection):
             self._say_end()
 
     def _say_end(self) -> None:
-        """Bytes that we never read would make close() a reset, which destroys the reply on its way (RFC 9112 9.6)."""
-        if self._ended or (self.exchange.sent and not self.exchange.buffer):
+        """Bytes that nobody reads would make close() a reset, which destroys the reply on its way (RFC 9112 9.6)."""
+        if self._ended or not self.exchange.unread:
             self.close()
         else:
             self.deadline = self.loop.now + _LINGER
@@ -176,11 +176,7 @@ class Client(Connection):
         if self._closing:
             self.close()
             return
-        step = self.exchange.expire()
-        if step is CLOSE and not self.pending and self.exchange.state is IDLE:
-            self.close()
-        else:
-            self.advance(step)
+        self.advance(self.exchange.expire())
 
     def abort(self) -> None:
         self.exchange.cut()

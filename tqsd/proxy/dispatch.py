@@ -11,7 +11,7 @@ from tqsd.proxy.client import Client
 from tqsd.proxy.counters import Counters
 from tqsd.proxy.intake import Intake, Request
 from tqsd.proxy.loop import Loop
-from tqsd.proxy.state import MORE, ROUTE, Step
+from tqsd.proxy.state import MORE, ROUTE, WAITING, Step
 from tqsd.proxy.table import Table
 from tqsd.proxy.upstream import Upstream, connect
 
@@ -90,7 +90,7 @@ class Dispatch:
         """None when the target refuses a connection: nothing of the request has left then."""
         idle = target.idle
         upstream: Upstream | None
-        if idle and request.idempotent:
+        if idle and request.idempotent and not client.exchange.resends:
             upstream = idle.pop()
         else:
             upstream = self._fresh(target)
@@ -103,8 +103,9 @@ class Dispatch:
         if upstream.connecting:
             client.deadline = self.loop.now + 2 * self.settings.connect_timeout
             return MORE
+        step = client.exchange.attach(upstream)
         client.started()
-        return client.exchange.attach(upstream)
+        return step
 
     def _fresh(self, target: Target) -> Upstream | None:
         """A connection that is surely open: one used a moment ago, or a new one.
@@ -123,8 +124,10 @@ class Dispatch:
     def attach(self, client: Client, upstream: Upstream) -> None:
         """The connection that `client` waited for is open."""
         client.waiting_since = 0.0
+        step = client.exchange.attach(upstream)
         client.started()
-        client.advance(client.exchange.attach(upstream))
+        client.unpause()
+        client.advance(step)
 
     def refused(self, client: Client, upstream: Upstream) -> None:
         """The connection that `client` waited for did not come about."""
@@ -197,8 +200,9 @@ class Dispatch:
                 if step is None:
                     continue
                 self.counters.waits.add(self.loop.now - waiting[client])
-                if client.upstream is not None and not client.upstream.connecting:
+                if client.exchange.state is not WAITING:
                     client.waiting_since = 0.0
+                    client.unpause()
                 self.leave(client)
                 client.advance(step)
         self._retry_soon(pool)
@@ -269,6 +273,7 @@ class Dispatch:
             "connections": counters.connections,
             "clients": self.clients,
             "in_flight": sum(client.upstream is not None for client in self.each_client()),
+            "waiting": sum(len(pool.waiting) for pool in self.balancer.pools.values()),
             "resent": counters.resent,
             "waited": waits.count,
             "wait_p99_ms": round(waits.quantile(0.99, requests), 3),

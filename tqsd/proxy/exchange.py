@@ -46,8 +46,8 @@ class Exchange:
 
     __slots__ = (
         "_answer", "_answer_content", "_content", "_frames", "_half", "_heads", "_intake", "_leaving", "_peer",
-        "_resends", "_tail", "address", "buffer", "client", "heard", "persistent", "request", "reusable", "sent",
-        "state", "worker",
+        "_tail", "address", "buffer", "client", "heard", "persistent", "request", "resends", "reusable",
+        "sent", "state", "unread", "worker",
     )  # fmt: skip
 
     def __init__(self, client: Sink, intake: Intake, peer: Peer, address: bytes) -> None:
@@ -59,12 +59,13 @@ class Exchange:
         self.sent = True  # the request came whole and went to the worker
         self.persistent = True  # the client's connection outlives the exchange
         self.heard = b""  # the worker's head, as far as it has come
+        self.resends = 0  # how often the request went to another worker
+        self.unread = False  # at the end: the client may still send what nobody reads
         self.reusable = False  # the worker's connection is fit for another exchange
         self._intake = intake
         self.address = address
         self._half = False  # one end has ended its side, the other may go on
         self._leaving = False  # the tunnel ends at the next frame
-        self._resends = 0
         self._content: Follower | None = None  # of the request
         self._answer: Answer | None = None
         self._answer_content: Follower | None = None
@@ -120,7 +121,7 @@ class Exchange:
         self.request = request
         self.persistent = request.persistent
         self.sent = request.framing is NONE
-        self._resends = 0
+        self.resends = 0
         if request.refusal is not None:
             return self.refuse(request.refusal)
         self.state = WAITING
@@ -157,11 +158,11 @@ class Exchange:
         assert request is not None
         self.worker = worker
         self.state = ASKED
+        intake = self._intake
+        intake.forwarded += 1
         if request.has_id:
             out = request.forward + self.address + _END
         else:
-            intake = self._intake
-            intake.forwarded += 1
             out = b"%b%b%x\r\n\r\n" % (request.forward, self._tail, intake.forwarded)
         if self.sent:
             worker.put(out)
@@ -243,7 +244,7 @@ class Exchange:
                 return self._answer_with(answer, data)
             if answer.status == 101:
                 return self._switch(answer, data)
-            self._resends = _MAX_RESENDS  # it has begun to work on it
+            self.resends = _MAX_RESENDS  # it has begun to work on it
             if not request.head.http10:  # RFC 9110 15.2
                 self.client.put(answer.render(request, self.persistent))
 
@@ -289,8 +290,8 @@ class Exchange:
             until_close = state is ANSWERING and self._answer is not None and self._answer.framing is UNTIL_CLOSE
             return self._finish(False) if cleanly and until_close else self.cut()
         # RFC 9110 9.2.2: only what may be done twice is sent twice, and only if nothing came back
-        if not self.heard and request.framing is NONE and self._resends < _MAX_RESENDS and request.idempotent:
-            self._resends += 1
+        if not self.heard and request.framing is NONE and self.resends < _MAX_RESENDS and request.idempotent:
+            self.resends += 1
             self.worker = NOWHERE
             self.state = WAITING
             return ROUTE
@@ -379,12 +380,14 @@ class Exchange:
         return ABORT
 
     def _finish(self, reusable: bool) -> Step:
+        request = self.request
         self.reusable = reusable and self.sent
         self.worker = NOWHERE
         self.request = None
         if self.persistent and self.sent:
             self.state = IDLE
             return DONE
+        self.unread = request is None or request.persistent or not self.sent or bool(self.buffer)
         self.state = OVER
         return CLOSE
 

@@ -56,6 +56,10 @@ class Source:
     def expired(self) -> None:
         """The deadline has passed."""
 
+    def abort(self) -> None:
+        """End it now, with all that depends on it."""
+        self.close()
+
     def watch(self, mask: int) -> None:
         if mask != self.mask and not self.closed:
             self.mask = mask
@@ -247,5 +251,4 @@ class Loop:
 def _report(source: Source) -> None:
     """A mistake of ours ends one connection, not the proxy."""
     log(3, f"internal error on a {type(source).__name__.lower()}: " + traceback.format_exc().replace("\n", " | "))
-    if isinstance(source, Connection):
-        source.reset()
+    source.abort()

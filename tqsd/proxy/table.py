@@ -78,7 +78,7 @@ class Table:
                 routes=RouteTable(plain["routes"]),
                 rows=tuple(_row(row) for row in plain["routes"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BadTable(f"not a table: {error!r}") from error
 
     def routes_like(self, other: Table) -> bool:

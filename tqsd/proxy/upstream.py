@@ -110,6 +110,12 @@ class Upstream(Connection):
         self.close()
         return False
 
+    def abort(self) -> None:
+        if self.client is not None:
+            self.client.abort()
+        else:
+            self.close()
+
     def release(self, reusable: bool) -> None:
         """Its exchange is over."""
         target = self.target

@@ -44,6 +44,7 @@ class Answers:
 
     async def deploy(self, message: dict[str, Any], emit: Emit) -> dict[str, Any]:
         """Build and switch the named pages, or all whose sources differ. In production as one set."""
+        await self._watcher.rediscover(come_and_go=True)
         names = self._names(message["pages"])
         if not message["pages"]:
             names = [n for n in names if self._watcher.is_stale(n) or self._watcher.suite.lives[n].reason]

@@ -15,8 +15,8 @@ from tqsd.deploy import Cause, Deployment, Live, Order, Outcome, Suite, deploy, 
 from tqsd.errors import ConfigError, Problem
 from tqsd.page import Page
 from tqsd.release import Release
-from tqsd.site import MARKS, PAGE_SETTINGS, PAGES, SETTINGS, Discovery, discover, own_files, read_settings
-from tqsd.state import Paths
+from tqsd.site import MARKS, PAGE_SETTINGS, Discovery, discover, own_files, read_settings
+from tqsd.state import PAGES, SETTINGS, Paths
 from tqsd.store import Store
 from tqsd.watch.changes import Changes, Save
 
@@ -124,7 +124,9 @@ class Watcher:
         if record.outcome is Outcome.SWITCHED:
             took = ", ".join(f"{stage} {ms:.0f} ms" for stage, ms in record.stages.items() if ms >= 0.5)
             log.info("%s: serving release %s (%s)", pages, ", ".join(record.releases.values()), took)
-        elif record.outcome is Outcome.FAILED:
+        elif record.outcome is Outcome.UNCHANGED:
+            log.info("%s: release %s serves already", pages, ", ".join(record.releases.values()))
+        else:
             serving = all(self.suite.lives[n].workers for n in order.pages if n in self.suite.lives)
             rest = "the old version serves on" if serving else "the page answers 503"
             text = "\n".join(filter(None, (record.error, record.output, record.hint and f"-> {record.hint}")))
@@ -144,7 +146,7 @@ class Watcher:
             log.error("%s has moved away; what runs serves on until it is back", self.place.site)
             return
         if any(self._is_structural(path) for path in save.paths):
-            await self._rediscover()
+            await self.rediscover(come_and_go=self.on_save)
         if not self.on_save:
             return
         for name in self._touched(save.paths):
@@ -210,33 +212,42 @@ class Watcher:
         for problem in (*self.problems, *self.discovery.problems):
             log.error("%s", problem)
 
-    async def _rediscover(self) -> None:
+    async def rediscover(self, come_and_go: bool) -> None:
+        """Read settings and pages again and bring the suite in line.
+
+        come_and_go  whether new pages are deployed and removed ones withdrawn; on-command that waits for the command
+        """
         before, server = self.discovery, self.settings.server
         self._read()
         lives, found, broken = self.suite.lives, self.discovery.pages, self.discovery.broken
-        gone = [name for name in lives if name not in found and name not in broken]
-        for name in gone:
-            if name in self.orders:
-                self.orders[name].cancel()
-            log.info("%s: removed", name)
-        if gone:
-            await withdraw(gone, self.suite)
         orders = []
-        for name, page in found.items():
-            if name not in lives:
-                lives[name] = Live(page)
-                log.info("%s: new, serves %s", name, page.route)
+        for name in [name for name in lives if name in found and found[name] != lives[name].page]:
+            live = lives[name]
+            if _needs_workers(live.page, found[name]):
+                kept = {name: live.release} if live.release and not self.on_save else {}
+                orders.append(Order((name,), Cause.SETTINGS, releases=kept, again=True))
+            live.page = found[name]
+        if come_and_go:
+            await self._withdraw([name for name in lives if name not in found and name not in broken])
+            for name in found.keys() - lives.keys():
+                lives[name] = Live(found[name])
+                log.info("%s: new, serves %s", name, found[name].route)
                 orders.append(Order((name,), Cause.SAVE))
-            elif page != lives[name].page:
-                if _needs_workers(lives[name].page, page):
-                    orders.append(Order((name,), Cause.SETTINGS, again=True))
-                lives[name].page = page
         if (before, server) != (self.discovery, self.settings.server):
             await self.suite.proxies.switch(self.suite.table(), [])
         for order in orders:
             self._seen[order.pages[0]] = self._fingerprint(lives[order.pages[0]])
-            self.order(order)
+            if self.on_save or order.releases:
+                self.order(order)
         self._watch()
+
+    async def _withdraw(self, names: list[str]) -> None:
+        for name in names:
+            log.info("%s: removed", name)
+            if name in self.orders:
+                self.orders[name].cancel()
+        if names:
+            await withdraw(names, self.suite)
 
     def _watch(self) -> None:
         site = self.place.site
