@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.builder.sites import PLAIN, Notified, Site, free_port, running, until
-from tqsd.builder.go import ready_file
+from tqsd.builder.overlay import ready_file
 from tqsd.builder.toolchain import find_toolchain
 
 pytestmark = pytest.mark.process
@@ -236,11 +236,9 @@ def test_the_added_source_is_formatted_and_vetted(site: Site, tmp_path: Path) ->
         [toolchain.go.with_name("gofmt"), "-l", ready_file()], capture_output=True, text=True, check=True
     )
     assert formatted.stdout == ""
-    vetted = tmp_path / ready_file().name
-    vetted.write_text(ready_file().read_text())
-    (tmp_path / "main.go").write_text("package main\n\nfunc main() {}\n")
+    (tmp_path / "ready.go").write_text(ready_file().read_text())
     (tmp_path / "go.mod").write_text("module vetted\n\ngo 1.16\n")
-    subprocess.run([toolchain.go, "vet", "-tags=tqsd", "."], cwd=tmp_path, check=True, timeout=120)
+    subprocess.run([toolchain.go, "vet", "."], cwd=tmp_path, check=True, timeout=120)
 
 
 def answers(port: int) -> bool:

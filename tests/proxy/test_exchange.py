@@ -469,8 +469,9 @@ def test_a_page_may_be_asked_without_its_prefix(size: int) -> None:
 # What is said about the client
 
 CLAIMS = (
-    b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2\r\nX-Forwarded-Proto: https\r\n"
-    b"X-Forwarded-Host: site.example\r\nX-Request-Id: abc\r\nForwarded: for=10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\n\r\n"
+    b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2\r\n"
+    b"X-Forwarded-Proto: https\r\nX-Forwarded-Host: site.example\r\nX-Request-Id: abc\r\n"
+    b"Forwarded: for=10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\n\r\n"
 )
 
 
@@ -488,7 +489,8 @@ def test_a_trusted_proxy_is_believed_and_its_own_address_is_added() -> None:
     sides.ask(CLAIMS)
     assert sides.worker.data == (
         b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: abc\r\nForwarded: for=10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\n"
-        b"X-Forwarded-Host: site.example\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 10.0.0.1, 10.0.0.2, 192.0.2.1\r\n\r\n"
+        b"X-Forwarded-Host: site.example\r\nX-Forwarded-Proto: https\r\n"
+        b"X-Forwarded-For: 10.0.0.1, 10.0.0.2, 192.0.2.1\r\n\r\n"
     )
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
 import mmap
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from tqsd.builder.imports import SourceReader, Sources, module_name, nearest, sources_of
+from tqsd.builder.overlay import READY, READY_FILE, READY_MARK, Module, overlay, ready_hash
 from tqsd.builder.sources import copy, name_of
 from tqsd.builder.toolchain import (
     Outcome,
@@ -36,8 +34,6 @@ from tqsd.page import Page, executable_name
 from tqsd.release import Manifest, Release, digest_of, short_hash
 from tqsd.store import Store, full
 
-READY = "zz_tqsd_ready.go"
-_READY_MARK = b"main.(*tqsdProbe).run"  # a function of it, by the name that every executable made with it contains
 _MODULE = "site"  # what a site without go.mod is taken for
 _MEMORY_LIMIT = "1GiB"  # below it the compiler collects no garbage, which is faster
 _CGO_HINT = "code in C needs `build: {cgo: true}` in the page's page.yaml"
@@ -165,15 +161,16 @@ class GoBuilder:
         Code of the standard library and of the module cache does not count: it never changes.
         """
         page, toolchain = plan.page, plan.toolchain
-        with self._overlay(plan) as overlay:
+        with overlay(plan.page.directory, self._module(plan)) as laid_over:
             fields = "-json=Dir,Standard,Error,DepsErrors"
-            arguments = ["list", "-e", "-deps", fields, f"-overlay={overlay}", *_selection(page)]
+            arguments = ["list", "-e", "-deps", fields, f"-overlay={laid_over}", *_selection(page)]
             outcome = await self._go(plan, [*arguments, *await self._file_arguments(plan)])
         if outcome.status:
             raise self._failure(plan, outcome)
         listed = list(listed_values(outcome.output))
         places = {Path(package["Dir"]) for package in listed if "Dir" in package and not package.get("Standard")}
-        kept = {place for place in places if not place.is_relative_to(toolchain.modules)} - {page.directory}
+        kept = {place for place in places if not place.is_relative_to(toolchain.modules) and place.name != READY}
+        kept.discard(page.directory)
         complete = not any("Error" in package or "DepsErrors" in package for package in listed)
         if not complete:
             kept |= self._missing(plan)
@@ -181,11 +178,9 @@ class GoBuilder:
 
     def _missing(self, plan: _Plan) -> set[Path]:
         """Where packages of the page's module would have to be: watched, so that one which appears is noticed."""
-        root = self._lacking_module(plan.page) or nearest("go.mod", plan.page.directory)
-        if root is None:
-            return set()
-        module = module_name(root / "go.mod") or _MODULE
-        return {root / name[len(module) + 1 :] for name in plan.sources.imports if name.startswith(f"{module}/")}
+        module = self._module(plan)
+        within = f"{module.name}/"
+        return {module.root / name.removeprefix(within) for name in plan.sources.imports if name.startswith(within)}
 
     async def _file_arguments(self, plan: _Plan) -> list[str]:
         """The page's Go files that belong to this build, and ours, as arguments.
@@ -212,7 +207,7 @@ class GoBuilder:
                     f"{where}/{name} is package {go[name].package}, but a page is package main",
                     f"write `package main` in {name}, or move it to a directory of its own and import it",
                 )
-        return [*(f"./{name}" for name in chosen), f"./{READY}"]
+        return [*(f"./{name}" for name in chosen), f"./{READY_FILE}"]
 
     async def _ask_ignored(self, plan: _Plan) -> frozenset[str]:
         page, go = plan.page, plan.sources.go
@@ -267,14 +262,14 @@ class GoBuilder:
 
     async def _compile(self, plan: _Plan, executable: Path) -> None:
         files = await self._file_arguments(plan)
-        with self._overlay(plan) as overlay:
-            arguments = ["build", *_arguments(plan.page), f"-overlay={overlay}", "-o", str(executable), *files]
+        with overlay(plan.page.directory, self._module(plan)) as laid_over:
+            arguments = ["build", *_arguments(plan.page), f"-overlay={laid_over}", "-o", str(executable), *files]
             outcome = await self._go(plan, arguments, GOGC="off")
             if outcome.was_killed:
                 outcome = await self._go(plan, arguments)
         if outcome.status:
             raise self._failure(plan, outcome)
-        if not await _in_thread(_contains, executable, _READY_MARK):
+        if not await _in_thread(_contains, executable, READY_MARK):
             raise BuildError(f"{plan.page.name} was built without {READY}", "is -overlay among your GOFLAGS?")
 
     async def _go(
@@ -300,19 +295,16 @@ class GoBuilder:
                 f"{page.name} did not build within {timeout:g} s", "raise `build: {timeout: ...}` in its page.yaml"
             ) from None
 
-    @contextlib.contextmanager
-    def _overlay(self, plan: _Plan) -> Iterator[Path]:
-        """A file for -overlay: it adds our source to the page, and a go.mod to a site without one."""
+    def _module(self, plan: _Plan) -> Module:
+        """The module that the page is in. Raises BuildError when go.work leaves it in none."""
         page = plan.page
-        added = {page.directory / READY: ready_file()}
-        with tempfile.TemporaryDirectory(prefix="tqsd-go-") as place:
-            if (root := self._lacking_module(page)) is not None:
-                module = Path(place, "go.mod")
-                module.write_text(f"module {_MODULE}\n\n{plan.toolchain.language_line}\n")
-                added[root / "go.mod"] = module
-            overlay = Path(place, "overlay.json")
-            overlay.write_text(json.dumps({"Replace": {str(path): str(source) for path, source in added.items()}}))
-            yield overlay
+        if (lacking := self._lacking_module(page)) is not None:
+            return Module(lacking, _MODULE, f"module {_MODULE}\n\n{plan.toolchain.language_line}\n")
+        root = nearest("go.mod", page.directory)
+        if root is None:
+            where = name_of(page.directory, self._site)
+            raise BuildError(f"{where} is in no module, but there is a go.work", "add a go.mod, and `go work use` it")
+        return Module(root, module_name(root / "go.mod") or _MODULE)
 
     def _lacking_module(self, page: Page) -> Path | None:
         """The directory that gets a go.mod for the build, None if the page's site has one or a go.work."""
@@ -340,11 +332,6 @@ class GoBuilder:
         return hint
 
 
-def ready_file() -> Path:
-    """The source that is added to every page."""
-    return Path(__file__).parent / "overlay" / READY
-
-
 async def _in_thread(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
     return await to_the_end(asyncio.to_thread(function, *args, **kwargs))
 
@@ -370,12 +357,7 @@ def _arguments(page: Page) -> list[str]:
 def _flags(page: Page, toolchain: Toolchain) -> tuple[str, ...]:
     """All that shapes the executable besides its sources and the toolchain's version."""
     cgo = _uses_cgo(page)
-    return (*toolchain.flags(cgo), f"CGO_ENABLED={cgo:d}", *_arguments(page), f"{READY}={_ready_hash()}")
-
-
-@cache
-def _ready_hash() -> str:
-    return hashlib.sha256(ready_file().read_bytes()).hexdigest()
+    return (*toolchain.flags(cgo), f"CGO_ENABLED={cgo:d}", *_arguments(page), f"{READY}={ready_hash()}")
 
 
 def _free_name(plan: _Plan) -> str:

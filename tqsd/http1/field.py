@@ -32,9 +32,11 @@ REQUEST_ID: Final = b"x-request-id"
 FORWARDED: Final = b"forwarded"  # the rest of what a proxy before us may say about the client
 DROPPED: Final = b"dropped"  # goes no further
 
+CLAIMS: Final = frozenset([FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, REQUEST_ID, FORWARDED])
+
 _KINDS: Final[dict[bytes, bytes]] = {
     **{kind: kind for kind in (HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, EXPECT)},
-    **{kind: kind for kind in (FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, REQUEST_ID, FORWARDED)},
+    **{kind: kind for kind in CLAIMS},
     b"x-real-ip": FORWARDED,
     # RFC 9110 7.6.1, and the fields of its 11.7, which are for a proxy and not for the worker
     **dict.fromkeys((b"keep-alive", b"proxy-connection", b"te", b"http2-settings"), DROPPED),
@@ -64,9 +66,11 @@ class BadHead(ValueError):
 
 def field_line(line: bytes) -> Line:
     """What a line means; PLAIN_LINE itself when it just passes. Raises BadHead."""
-    known = known_lines.get(line)
-    if known is not None:
-        return known
+    return known_lines.get(line) or read_field_line(line)
+
+
+def read_field_line(line: bytes) -> Line:
+    """As `field_line`, for a line that is not remembered yet."""
     name, colon, value = line.partition(b":")
     if not colon or value.translate(None, FIELD_BYTES):
         raise BadHead("not a field line")

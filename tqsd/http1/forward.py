@@ -17,6 +17,9 @@ class Peer(StrEnum):
     LOCAL = "local"  # a unix socket: trusted, and without an address
 
 
+STRANGER: Final = Peer.STRANGER
+LOCAL: Final = Peer.LOCAL
+
 CLOSE: Final = b"Connection: close\r\n"
 KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 
@@ -27,33 +30,37 @@ def to_worker(request: RequestHead, peer: Peer, target: bytes) -> bytes:
     The sender's address (none for LOCAL), then possibly an X-Request-Id, then the empty line are to follow it
     directly: for others than LOCAL it ends inside the X-Forwarded-For field.
     """
-    lines = [request.method + b" " + target + b" HTTP/1.1"]
-    lines += without_nominated(request.lines, request.nominated)
+    lines = [request.method + b" " + target + b" HTTP/1.1", *request.lines]
+    if request.nominated:
+        lines[1:] = without_nominated(request.lines, request.nominated)
     if request.http10 and not request.host:
         lines.append(b"Host:")  # RFC 9112 3.2: sent empty when there is no authority
     if request.websocket:
         lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
-    chain: list[bytes] = []
-    proto: list[bytes] = []
-    host: list[bytes] = []
-    if request.claims and peer is not Peer.STRANGER:
+    chain = proto = host = b""
+    if request.claims and peer is not STRANGER:
         for (kind, value), line in request.claims:
             if kind is field.FORWARDED_FOR:
-                chain.append(value)
+                chain = _listed(chain, value)
             elif kind is field.FORWARDED_PROTO:
-                proto.append(value)
+                proto = _listed(proto, value)
             elif kind is field.FORWARDED_HOST:
-                host.append(value)
+                host = _listed(host, value)
             else:
                 lines.append(line)
     if host or request.host:
-        lines.append(b"X-Forwarded-Host: " + (b", ".join(host) if host else request.host))
-    lines.append(b"X-Forwarded-Proto: " + b", ".join(proto) if proto else b"X-Forwarded-Proto: http")
-    if peer is not Peer.LOCAL:
-        lines.append(b"X-Forwarded-For: " + b", ".join([*chain, b""]))
+        lines.append(b"X-Forwarded-Host: " + (host or request.host))
+    lines.append(b"X-Forwarded-Proto: " + (proto or b"http"))
+    if peer is not LOCAL:
+        lines.append(b"X-Forwarded-For: " + chain + b", " if chain else b"X-Forwarded-For: ")
     elif chain:
-        lines.append(b"X-Forwarded-For: " + b", ".join(chain))
+        lines.append(b"X-Forwarded-For: " + chain)
     return b"\r\n".join(lines)
+
+
+def _listed(earlier: bytes, value: bytes) -> bytes:
+    """RFC 9110 5.3: lines of one name are one list."""
+    return earlier + b", " + value if earlier else value
 
 
 def to_client(response: ResponseHead) -> bytes:

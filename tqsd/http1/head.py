@@ -8,7 +8,7 @@ from typing import Final
 
 from tqsd.http1 import field
 from tqsd.http1.cache import Cache
-from tqsd.http1.field import FIELD_BYTES, PLAIN_LINE, TOKEN, BadHead, Line, field_line, known_lines
+from tqsd.http1.field import FIELD_BYTES, PLAIN_LINE, TOKEN, BadHead, Line, known_lines, read_field_line
 
 _TARGET_BYTES: Final = bytes(byte for byte in range(33, 127) if byte not in b'#"<>')
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]*)(.*)", re.DOTALL)
@@ -98,40 +98,46 @@ def parse_request(head: bytes, max_target: int) -> RequestHead:
         raise BadHead("the request target is too long", 414)
     del lines[0]
     request = RequestHead(method, target, path, http10)
+    hosts = 0
     plain = request.lines
     special: list[tuple[Line, bytes]] = []
     get = known_lines.get
     for line in lines:
-        known = get(line)
-        if known is None:
-            known = field_line(line)
+        known = get(line) or read_field_line(line)
         if known is PLAIN_LINE:
             plain.append(line)
             continue
-        special.append((known, line))
         kind = known[0]
-        if kind is field.HOST or kind in _KEPT:
+        if kind is field.HOST:
+            hosts += 1
+            request.host = known[1]
             plain.append(line)
-    _read_special(request, special)
+        elif kind in field.CLAIMS:
+            request.claims.append((known, line))
+            request.identified = request.identified or kind is field.REQUEST_ID
+        elif kind is not field.DROPPED:
+            special.append((known, line))
+            if kind in _KEPT:
+                plain.append(line)
+    # RFC 9112 3.2: one valid Host in 1.1; an older client may have none
+    if hosts > 1 or (hosts == 0 and not http10):
+        raise BadHead("a request needs exactly one Host field")
+    if special:
+        _read_special(request, special)
     if authority and authority.lower() != request.host.lower():
         # RFC 9112 3.2.2 gives the target precedence; a Host that differs is a sender with something to hide
         raise BadHead("Host does not match the request target")
     return request
 
 
-_KEPT: Final = frozenset([field.HOST, field.CONTENT_LENGTH, field.TRANSFER_ENCODING, field.EXPECT])
+_KEPT: Final = frozenset([field.CONTENT_LENGTH, field.TRANSFER_ENCODING, field.EXPECT])
 
 
 def _read_special(request: RequestHead, special: list[tuple[Line, bytes]]) -> None:
-    hosts = 0
     length = coding = upgrade = None
     connection: list[bytes] = []
-    for known, line in special:
-        kind, value = known
-        if kind is field.HOST:
-            hosts += 1
-            request.host = value
-        elif kind is field.CONTENT_LENGTH:
+    for (kind, value), line in special:
+        if kind is field.CONTENT_LENGTH:
             length = field.content_length(value, length)
         elif kind is field.TRANSFER_ENCODING:
             coding = field.transfer_coding(value, coding)
@@ -139,14 +145,8 @@ def _read_special(request: RequestHead, special: list[tuple[Line, bytes]]) -> No
             connection.append(value)
         elif kind is field.UPGRADE:
             upgrade = value.lower() if upgrade is None else b""
-        elif kind is field.EXPECT:
+        else:
             _expect(request, value, line)
-        elif kind is not field.DROPPED:
-            request.claims.append((known, line))
-            request.identified = request.identified or kind is field.REQUEST_ID
-    # RFC 9112 3.2: one valid Host in 1.1; an older client may have none
-    if hosts > 1 or (hosts == 0 and not request.http10):
-        raise BadHead("a request needs exactly one Host field")
     if coding is not None:
         # RFC 9112 6.1 and 6.3: both is how requests are smuggled, and 1.0 knows no codings
         if length is not None or request.http10:
@@ -203,7 +203,7 @@ def parse_response(head: bytes, to_head: bool) -> ResponseHead:
     length = coding = upgrade = None
     connection: list[bytes] = []
     for line in lines:
-        known = field_line(line)
+        known = known_lines.get(line) or read_field_line(line)
         if known is PLAIN_LINE:
             plain.append(line)
             continue
@@ -239,7 +239,7 @@ def _frame_response(response: ResponseHead, length: int | None, coding: bytes | 
             response.framing = TUNNEL
         if length is not None or coding is not None:  # RFC 9110 8.6, RFC 9112 6.1: must not be there
             framing = (field.CONTENT_LENGTH, field.TRANSFER_ENCODING)
-            response.lines = [line for line in response.lines if field_line(line)[0] not in framing]
+            response.lines = [line for line in response.lines if read_field_line(line)[0] not in framing]
             response.unchanged = False
     elif to_head or status == 304:
         pass

@@ -61,7 +61,11 @@ class Client(Connection):
             return
         if data:
             step = exchange.from_client(data)
-            if step is MORE:
+            if step is ROUTE:
+                step = self._dispatch.place(self)
+                if step is not MORE:
+                    self.advance(step)
+            elif step is MORE:
                 self._still_coming()
             else:
                 self.advance(step)
@@ -109,7 +113,10 @@ class Client(Connection):
                     self._dispatch.counters.resent += 1
                 step = self._dispatch.place(self)
             elif step is DONE:
-                self._let_go()
+                upstream = self.upstream
+                if upstream is not None:
+                    self.upstream = None
+                    upstream.release(self.exchange.reusable)
                 self.deadline = self.loop.now + self._dispatch.settings.idle_timeout
                 self._head_begun = False
                 if len(self.pending) > HIGH:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Container
 from typing import Final
 
 from tqsd.http1.forward import Peer
+from tqsd.http1.head import NONE
 from tqsd.proxy.balancer import REFUSED_FOR, Balancer, Pool, Target
 from tqsd.proxy.client import Client
 from tqsd.proxy.counters import Counters
@@ -74,9 +75,8 @@ class Dispatch:
     def place(self, client: Client) -> Step:
         """Give the client's request to a worker, or let it wait, or refuse it."""
         request = client.exchange.request
-        assert request is not None
-        assert request.pool is not None
         pool = request.pool
+        assert pool is not None
         if not pool.waiting:
             target = self.balancer.choose(pool, self.loop.now)
             while target is not None:
@@ -104,7 +104,10 @@ class Dispatch:
             client.deadline = self.loop.now + 2 * self.settings.connect_timeout
             return MORE
         step = client.exchange.attach(upstream)
-        client.started()
+        if request.framing is NONE:
+            client.deadline = self.loop.now + self.settings.response_timeout
+        else:
+            client.started()
         return step
 
     def _fresh(self, target: Target) -> Upstream | None:
@@ -194,9 +197,7 @@ class Dispatch:
                 target = self.balancer.choose(pool, self.loop.now)
                 if target is None:
                     break
-                request = client.exchange.request
-                assert request is not None
-                step = self._start(client, request, target)
+                step = self._start(client, client.exchange.request, target)
                 if step is None:
                     continue
                 self.counters.waits.add(self.loop.now - waiting[client])

@@ -14,7 +14,7 @@ from tqsd.http1.forward import Peer
 from tqsd.http1.head import NONE, UNTIL_CLOSE
 from tqsd.http1.reply import Reply
 from tqsd.proxy.answer import Answer, read_answer, remembered
-from tqsd.proxy.intake import Intake, Request
+from tqsd.proxy.intake import NO_REQUEST, Intake, Request
 from tqsd.proxy.state import (
     ABORT,
     ANSWERING,
@@ -54,7 +54,7 @@ class Exchange:
         self.client = client
         self.worker = NOWHERE
         self.state = IDLE
-        self.request: Request | None = None
+        self.request = NO_REQUEST
         self.buffer = b""  # from the client, not used yet
         self.sent = True  # the request came whole and went to the worker
         self.persistent = True  # the client's connection outlives the exchange
@@ -81,44 +81,19 @@ class Exchange:
     # What the client sends
 
     def from_client(self, data: bytes) -> Step:
-        state = self.state
-        if state is IDLE:
-            if self.buffer:
-                data = self.buffer + data
-                self.buffer = b""
-            return self._begin(data)
-        if state is TUNNEL:
-            self.worker.put(data)
-        elif state is not OVER:
-            if self.sent or state is WAITING:
-                self.buffer += data
-            else:
-                return self._pass_content(data, b"")
-        return MORE
-
-    def resume(self) -> Step:
-        """After DONE: begin with the next request, if it has come already."""
-        data = self.buffer
-        if not data:
-            return MORE
-        self.buffer = b""
-        return self._begin(data)
-
-    def _begin(self, data: bytes) -> Step:
+        if self.state is not IDLE:
+            return self._more(data)
+        if self.buffer:
+            data = self.buffer + data
+            self.buffer = b""
         request = self._heads.get(data)
         if request is None:
-            while data.startswith(b"\r\n"):  # RFC 9112 2.2: empty lines before a request line are to be ignored
-                data = data[2:]
-            end = data.find(_END) + 4
-            if end < 4 or end > self._intake.settings.max_head:
-                return self._unfinished(data, end)
-            try:
-                request = self._intake.read(data[:end], self._peer)
-                self._heads.remember(request.raw, request)
-            except BadHead as fault:
-                return self._refuse_unread(fault.status, fault.why)
-            self.buffer = data[end:]
-        self.request = request
+            step = self._read(data)
+            if step is not ROUTE:
+                return step
+            request = self.request
+        else:
+            self.request = request
         self.persistent = request.persistent
         self.sent = request.framing is NONE
         self.resends = 0
@@ -126,6 +101,36 @@ class Exchange:
             return self.refuse(request.refusal)
         self.state = WAITING
         return ROUTE
+
+    def resume(self) -> Step:
+        """After DONE: begin with the next request, if it has come already."""
+        return self.from_client(b"") if self.buffer else MORE
+
+    def _read(self, data: bytes) -> Step:
+        """Read a head that is not remembered; ROUTE when `request` is the one that has come."""
+        while data.startswith(b"\r\n"):  # RFC 9112 2.2: empty lines before a request line are to be ignored
+            data = data[2:]
+        end = data.find(_END) + 4
+        if end < 4 or end > self._intake.settings.max_head:
+            return self._unfinished(data, end)
+        try:
+            self.request = self._intake.read(data[:end], self._peer)
+        except BadHead as fault:
+            return self._refuse_unread(fault.status, fault.why)
+        self._heads.remember(self.request.raw, self.request)
+        self.buffer = data[end:]
+        return ROUTE
+
+    def _more(self, data: bytes) -> Step:
+        state = self.state
+        if state is TUNNEL:
+            self.worker.put(data)
+        elif state is not OVER:
+            if state is WAITING or self.sent:
+                self.buffer += data
+            else:
+                return self._pass_content(data, b"")
+        return MORE
 
     def _unfinished(self, data: bytes, end: int) -> Step:
         """A head whose end has not come, or too late: refused as soon as it cannot become a good one."""
@@ -142,20 +147,19 @@ class Exchange:
 
     def _refuse_unread(self, status: int, why: str) -> Step:
         """Where one message ends and the next begins is unknown now: the connection cannot be used again."""
-        self.request = None
+        self.request = NO_REQUEST
         self.sent = False
         return self.refuse(Reply(status, f"{why[0].upper()}{why[1:]}."))
 
     def reroute(self) -> Step:
         """While WAITING: read the request again, because the table it was routed by is gone."""
-        assert self.request is not None
         self.state = IDLE
-        return self._begin(self.request.raw + self.buffer)
+        self.buffer = self.request.raw + self.buffer
+        return self.from_client(b"")
 
     def attach(self, worker: Sink) -> Step:
         """Give the request that ROUTE announced to a worker whose connection is open."""
         request = self.request
-        assert request is not None
         self.worker = worker
         self.state = ASKED
         intake = self._intake
@@ -179,7 +183,7 @@ class Exchange:
             end = content.feed(data)
         except BadBody as fault:
             return self._break_off(Reply(400, f"The request is broken: {fault}."))
-        limit = self.request.max_body if self.request else None
+        limit = self.request.max_body
         if limit is not None and content.size > limit:
             return self._break_off(Reply(413, f"This page takes at most {limit} bytes."))
         if end >= 0:
@@ -219,7 +223,6 @@ class Exchange:
 
     def _read_answer(self, data: bytes) -> Step:
         request = self.request
-        assert request is not None
         if self.heard:
             data = self.heard + data
             self.heard = b""
@@ -250,7 +253,6 @@ class Exchange:
 
     def _answer_with(self, answer: Answer, data: bytes) -> Step:
         request = self.request
-        assert request is not None
         if answer.ends_connection(request) or not self.sent:
             self.persistent = False
         out = answer.render(request, self.persistent)
@@ -266,7 +268,6 @@ class Exchange:
         answer, content, request = self._answer, self._answer_content, self.request
         assert answer is not None
         assert content is not None
-        assert request is not None
         decoded: list[bytes] | None = [] if answer.decoded(request) else None
         try:
             end = content.feed(data, decoded)
@@ -286,7 +287,7 @@ class Exchange:
         request = self.request
         if state is TUNNEL:
             return self._end_half(self.client) if cleanly else self.cut()
-        if request is None or state is not ASKED:
+        if state is not ASKED:
             until_close = state is ANSWERING and self._answer is not None and self._answer.framing is UNTIL_CLOSE
             return self._finish(False) if cleanly and until_close else self.cut()
         # RFC 9110 9.2.2: only what may be done twice is sent twice, and only if nothing came back
@@ -301,7 +302,7 @@ class Exchange:
 
     def _switch(self, answer: Answer, data: bytes) -> Step:
         request = self.request
-        if request is None or not request.head.websocket or not answer.websocket:
+        if not request.head.websocket or not answer.websocket:
             return self._bad_gateway("a switch of protocols that was not asked for")
         self.state = TUNNEL
         self._frames = Frames()
@@ -361,9 +362,9 @@ class Exchange:
         return self.cut()
 
     def forget(self) -> None:
-        """Its connections are closed. They and the exchange know each other, which would leave them to the collector."""
+        """Its connections are closed; without this they would be a cycle, and left to the garbage collector."""
         self.client = self.worker = NOWHERE
-        self.request = None
+        self.request = NO_REQUEST
 
     def refuse(self, reply: Reply) -> Step:
         """Answer with a reply of ours; nothing of another answer may have been sent."""
@@ -383,16 +384,16 @@ class Exchange:
         request = self.request
         self.reusable = reusable and self.sent
         self.worker = NOWHERE
-        self.request = None
+        self.request = NO_REQUEST
         if self.persistent and self.sent:
             self.state = IDLE
             return DONE
-        self.unread = request is None or request.persistent or not self.sent or bool(self.buffer)
+        self.unread = request is NO_REQUEST or request.persistent or not self.sent or bool(self.buffer)
         self.state = OVER
         return CLOSE
 
 
-def _render(reply: Reply, request: Request | None, persistent: bool) -> bytes:
-    if request is None:
+def _render(reply: Reply, request: Request, persistent: bool) -> bytes:
+    if request is NO_REQUEST:
         return reply.render(None, b"", persistent)
     return reply.render(request.head, request.accept, persistent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tqsd.http1.cache import Cache
-from tqsd.http1.forward import Peer, to_worker
+from tqsd.http1.forward import STRANGER, Peer, to_worker
 from tqsd.http1.head import RequestHead, parse_request
 from tqsd.http1.reply import Reply
 from tqsd.proxy.balancer import Balancer, Pool
@@ -45,6 +45,9 @@ class Request:
         self.max_body: int | None = None
         self.pool: Pool | None = None
         self.refusal: Reply | None = None
+
+
+NO_REQUEST: Final = Request(RequestHead(b"", b"", b"", http10=False), b"")  # where none was read
 
 
 class Intake:
@@ -106,7 +109,7 @@ class Intake:
             request.pool = self._balancer.pools[found.page]
             request.max_body = found.max_body
             request.forward = to_worker(head, peer, _target(head, found))
-            request.has_id = head.identified and peer is not Peer.STRANGER
+            request.has_id = head.identified and peer is not STRANGER
 
     def _match(self, head: RequestHead) -> Route | NotAllowed | None:
         key = (head.path, head.method, head.host)

@@ -109,7 +109,7 @@ async def _run(place: Place, sockets: dict[str, list[socket.socket]], connection
 
 
 def _watcher(place: Place, manager: WorkerManager, proxies: Proxies, leases: PortLeases, store: Store) -> Watcher:
-    builder = BuildQueue(GoBuilder(place.site, store, place.paths.cache), lanes=os.cpu_count() or 1)
+    builder = BuildQueue(GoBuilder(place.site, store, place.paths.cache, place.mode), lanes=os.cpu_count() or 1)
 
     def outfit(page: Page, release: Release, port: int) -> Worker:
         return _outfit(place, page, release, port, watcher.settings.env)
