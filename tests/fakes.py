@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,9 @@ class FakeProxies:
     busy: set[int] = field(default_factory=set)
     closed: list[int] = field(default_factory=list)
 
-    async def switch(self, table: dict[str, Any], pages: list[str]) -> None:
+    async def switch(self, next_table: Callable[[], dict[str, Any]], pages: list[str]) -> None:
         await asyncio.sleep(0)
-        self.tables.append(table)
+        self.tables.append(next_table())
         self.held.append(pages)
 
     async def drained(self, ports: Collection[int], timeout: float) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -187,10 +188,10 @@ def test_cancelling_during_the_switch_finishes_it_first() -> None:
         entered = asyncio.Event()
         switch = suite.proxies.switch
 
-        async def slow(table: dict[str, object], pages: list[str]) -> None:
+        async def slow(next_table: Callable[[], dict[str, Any]], pages: list[str]) -> None:
             entered.set()
             await asyncio.sleep(0.01)
-            await switch(table, pages)
+            await switch(next_table, pages)
 
         suite.proxies.switch = slow  # type: ignore[method-assign]
         task = asyncio.create_task(deploy(save("api"), suite))

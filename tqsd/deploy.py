@@ -126,7 +126,7 @@ class Live:
 class Switchboard(Protocol):
     """The proxies, all as one."""
 
-    async def switch(self, table: dict[str, Any], pages: list[str]) -> None: ...
+    async def switch(self, next_table: Callable[[], dict[str, Any]], pages: list[str]) -> None: ...
     async def drained(self, ports: Collection[int], timeout: float) -> bool: ...
     async def close(self, ports: Collection[int]) -> None: ...
 
@@ -203,7 +203,7 @@ async def deploy(order: Order, suite: Suite) -> Deployment:
 async def withdraw(names: Collection[str], suite: Suite) -> None:
     """Take pages out of the table; their workers finish what they have and stop."""
     gone = [suite.lives.pop(name) for name in names]
-    await suite.proxies.switch(suite.table(), [])
+    await suite.proxies.switch(suite.table, [])
     for live in gone:
         retire(live, live.workers, suite)
 
@@ -264,7 +264,7 @@ async def _switch(
             live = suite.lives[name]
             old[name] = live.workers
             live.release, live.workers, live.reason = release, tuple(workers[name]), ""
-        await suite.proxies.switch(suite.table(), list(releases))
+        await suite.proxies.switch(suite.table, list(releases))
     for name, release in releases.items():
         live = suite.lives[name]
         retire(live, old[name], suite)
@@ -297,7 +297,7 @@ async def _settled(order: Order, suite: Suite) -> None:
             if before.pinned:
                 suite.store.point(live.page.slug, replace(before, pinned=None))
     if cleared:
-        await suite.proxies.switch(suite.table(), [])
+        await suite.proxies.switch(suite.table, [])
 
 
 async def _failed(record: Deployment, suite: Suite) -> None:
@@ -305,7 +305,7 @@ async def _failed(record: Deployment, suite: Suite) -> None:
     for name in record.order.pages:
         if name in suite.lives:
             suite.lives[name].reason = text
-    await suite.proxies.switch(suite.table(), [])
+    await suite.proxies.switch(suite.table, [])
 
 
 def retire(live: Live, workers: tuple[Worker, ...], suite: Suite) -> None:

@@ -48,9 +48,9 @@ class Proxy:
         await self.attending
 
 
-def table(version: int, *ports: int) -> dict[str, Any]:
+def table(version: int, *ports: int) -> Callable[[], dict[str, Any]]:
     targets = [{"port": port, "release": "r"} for port in ports]
-    return {"format": 1, "version": version, "routes": [{"page": "api", "targets": targets}]}
+    return lambda: {"format": 1, "version": version, "routes": [{"page": "api", "targets": targets}]}
 
 
 def run(path: Path, story: Callable[[Proxies], Awaitable[None]]) -> None:
@@ -152,6 +152,21 @@ def test_what_a_proxy_still_uses_after_a_restart_of_the_watcher_is_waited_for(tm
         assert not await proxies.drained([14001], 0.05)
         proxy.say(do="drained", port=14001)
         assert await proxies.drained([14001], 10)
+        await proxy.leave()
+
+    run(tmp_path, story)
+
+
+def test_switches_go_one_after_the_other_and_each_takes_the_table_of_its_turn(tmp_path: Path) -> None:
+    async def story(proxies: Proxies) -> None:
+        proxy = await Proxy.connect(proxies, 10)
+
+        def next_table() -> dict[str, Any]:
+            return table(proxies.table.get("version", 0) + 1)()
+
+        both = [asyncio.create_task(proxies.switch(next_table, [])) for _ in range(2)]
+        assert [(await proxy.follow())["table"]["version"] for _ in both] == [1, 2]
+        await asyncio.gather(*both)
         await proxy.leave()
 
     run(tmp_path, story)

@@ -62,7 +62,7 @@ def run(start: Path, addresses: tuple[str, ...], mode: Mode) -> int:
 
         def started() -> None:
             lines.plain(_greeting(site, [url(listener) for listener in listeners]))
-            for page in discovery.pages.values():
+            for page in sorted(discovery.pages.values(), key=lambda page: page.route):
                 lines.plain(f"  {page.route:<24} pages/{page.name}")
             for problem in discovery.problems:
                 lines.plain(f"  ! {problem}")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Proxies:
         self._connected: set[_Proxy] = set()
         self._sequence = count(1)
         self._changed = asyncio.Condition()
+        self._switching = asyncio.Lock()
 
     @property
     def table(self) -> dict[str, Any]:
@@ -56,12 +57,16 @@ class Proxies:
     def pids(self) -> list[int]:
         return sorted(proxy.pid for proxy in self._connected)
 
-    async def switch(self, table: dict[str, Any], pages: Sequence[str]) -> None:
-        """Make `table` the one that every proxy applies; returns when they have, or were silent for PATIENCE.
+    async def switch(self, next_table: Callable[[], dict[str, Any]], pages: Sequence[str]) -> None:
+        """Make the next table the one that every proxy applies; returns when they have, or were silent for PATIENCE.
 
-        With several proxies the requests of `pages` are held on all before the first applies. The file comes first:
+        One switch after the other; the table is asked for when it is its turn. With several proxies the requests of `pages` are held on all before the first applies. The file comes first:
         a proxy that starts in between reads it.
         """
+        async with self._switching:
+            await self._switch(next_table(), pages)
+
+    async def _switch(self, table: dict[str, Any], pages: Sequence[str]) -> None:
         try:
             write_json(self._file, table)
         except OSError as error:  # proxies that run get it all the same; only one that starts now would miss it

@@ -48,6 +48,7 @@ class Client(Connection):
         self._stalled = False  # it does not read its answers, so its next request has to wait
         self._closing = False  # nothing but writing, then waiting for its end, is left to do
         self._ended = False  # it sends no more
+        self.loop.heed_deadlines()
         dispatch.opened()
 
     def readable(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import Final
 
+from tqsd.http1.cache import Cache
 from tqsd.http1.forward import Peer
 from tqsd.http1.head import NONE
 from tqsd.proxy.balancer import REFUSED_FOR, Balancer, Pool, Target
@@ -27,6 +28,7 @@ class Dispatch:
     """
 
     __slots__ = (
+        "_peers",
         "_retry_due",
         "_waking",
         "balancer",
@@ -53,6 +55,7 @@ class Dispatch:
         self.drained: Callable[[int], None] = lambda port: None
         self.newer_table: Callable[[], bool] = lambda: False
         self.room: Callable[[], None] = lambda: None
+        self._peers: Cache[str, Peer] = Cache(1024, 64)
         self._waking: set[Pool] = set()
         self._retry_due = False
 
@@ -68,7 +71,11 @@ class Dispatch:
         """How far a client is believed; `address` is empty for a unix socket."""
         if not address:
             return Peer.LOCAL
-        return Peer.TRUSTED if self.settings.trusts(address) else Peer.STRANGER
+        peer = self._peers.get(address)
+        if peer is None:
+            peer = Peer.TRUSTED if self.settings.trusts(address) else Peer.STRANGER
+            self._peers.remember(address, peer)
+        return peer
 
     # One request
 
@@ -231,6 +238,7 @@ class Dispatch:
             self.intake.adopt(table)
         if table.settings != self.settings:
             self.settings = table.settings
+            self._peers.drop()
             for client in self.each_client():
                 client.trust()
         self.table = table

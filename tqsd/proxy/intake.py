@@ -64,7 +64,7 @@ class Intake:
         self.id_prefix = id_prefix  # of every X-Request-Id; their count follows it
         self.forwarded = 0
         self.refused = 0
-        self.heads: dict[Peer, Cache[bytes, Request]] = {peer: Cache(4096, 2048) for peer in Peer}
+        self.heads: dict[Peer, Cache[bytes, Request]] = {peer: Cache(2048, 2048) for peer in Peer}
         self._matches: Cache[tuple[bytes, bytes, bytes], Route | NotAllowed | None] = Cache(4096, 3)
         self.adopt(table)
 

@@ -168,13 +168,13 @@ def on_socket(fd: int, call: Callable[[socket.socket], object]) -> None:
 class Loop:
     """Calls sources when they are ready and timers when they are due, until `stop`."""
 
-    __slots__ = ("_count", "_order", "_stopped", "_timers", "_wake_at", "epoll", "now", "sources")
+    __slots__ = ("_order", "_stopped", "_sweeping", "_timers", "_wake_at", "epoll", "now", "sources")
 
     def __init__(self) -> None:
         self.epoll = select.epoll()
         self.sources: list[Source | None] = []  # by descriptor
         self.now = time.monotonic()
-        self._count = 0  # connections
+        self._sweeping = False
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._wake_at = NEVER
@@ -186,20 +186,20 @@ class Loop:
             self.sources.extend([None] * (fd + 64 - len(self.sources)))
         self.sources[fd] = source
         self.epoll.register(fd, source.mask)
-        if isinstance(source, Connection):
-            self._count += 1
-            if self._count == 1:
-                self.after(SWEEP, self._sweep)
 
     def remove(self, source: Source) -> None:
         self.sources[source.fd] = None
-        if isinstance(source, Connection):
-            self._count -= 1
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
         """Call once, `seconds` from now; 0 means at the end of this turn."""
         heapq.heappush(self._timers, (self.now + seconds, next(self._order), call))
         self._wake_at = self._timers[0][0]
+
+    def heed_deadlines(self) -> None:
+        """Look at all deadlines every second, from now on and until no source has one."""
+        if not self._sweeping:
+            self._sweeping = True
+            self.after(SWEEP, self._sweep)
 
     def stop(self) -> None:
         self._stopped = True
@@ -238,14 +238,16 @@ class Loop:
 
     def _sweep(self) -> None:
         now = self.now
+        self._sweeping = False
         for source in self.sources:
-            if source is not None and source.deadline <= now:
+            if source is None or source.deadline == NEVER:
+                continue
+            self.heed_deadlines()
+            if source.deadline <= now:
                 try:
                     source.expired()
                 except Exception:
                     _report(source)
-        if self._count:
-            self.after(SWEEP, self._sweep)
 
 
 def _report(source: Source) -> None:

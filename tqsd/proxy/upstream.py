@@ -90,11 +90,11 @@ class Upstream(Connection):
         self._dispatch.attach(client, self)
 
     def expired(self) -> None:
-        """Unused for long, or not connected in time."""
+        """Unused for long, or not connected in time. What is in use has the deadline of its client."""
         client = self.client
         if client is None:
             self.close()
-        else:
+        elif self.connecting:
             self._dispatch.refused(client, self)
 
     def is_fresh(self) -> bool:

@@ -90,7 +90,7 @@ async def _run(place: Place, sockets: dict[str, list[socket.socket]], connection
     proxies.adopt(old)
     missing = await recover(watcher.suite, old, store.get, leases, proxies.settled)
     await server.listen(sockets)
-    await proxies.switch(watcher.suite.table(), [])
+    await proxies.switch(watcher.suite.table, [])
     watcher.changes.start()
     tasks = [
         asyncio.create_task(work) for work in (watcher.follow(), watcher.mourn(), stopped.wait(), manager.closed())

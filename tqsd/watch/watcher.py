@@ -234,7 +234,7 @@ class Watcher:
                 log.info("%s: new, serves %s", name, found[name].route)
                 orders.append(Order((name,), Cause.SAVE))
         if (before, server) != (self.discovery, self.settings.server):
-            await self.suite.proxies.switch(self.suite.table(), [])
+            await self.suite.proxies.switch(self.suite.table, [])
         for order in orders:
             self._seen[order.pages[0]] = self._fingerprint(lives[order.pages[0]])
             if self.on_save or order.releases:
