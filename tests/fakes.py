@@ -170,7 +170,7 @@ class FakeSuite(Suite):
             store=FakeStore(),
             history=FakeRecords(),
             outfit=lambda page, release, port: Worker(page.name, page.slug, port, release.digest, release.executable),
-            table=lambda: self.next_table(),
+            table=self.next_table,
             point_out=lambda page: f"in pages/{page.name}/main.go:7",
             lives={page.name: Live(page) for page in pages},
         )

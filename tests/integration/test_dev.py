@@ -18,7 +18,7 @@ from tqsd.state import Paths
 pytestmark = pytest.mark.process
 
 
-@pytest.fixture()
+@pytest.fixture
 def site(tmp_path: Path) -> Path:
     site = tmp_path / "site"
     write(site, {"pages/index/main.go": answers("home 1"), "pages/api/users/main.go": answers("users 1")})

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.process, pytest.mark.load]
 SWAPS = 10  # per page; `make bench` does a hundred
 
 
-@pytest.fixture()
+@pytest.fixture
 def here(tmp_path: Path) -> Iterator[Running]:
     site = tmp_path / "site"
     shutil.copytree(ROOT / "bench/site", site, ignore=shutil.ignore_patterns(".tqsd"))

@@ -1,4 +1,4 @@
-"""The wheel, installed elsewhere: it makes a site, the example too, and serves it. And the example does what it says."""
+"""The wheel, installed elsewhere: it makes a site, the example too, and serves it; the example does what it says."""
 
 from __future__ import annotations
 

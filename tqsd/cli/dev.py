@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -21,4 +20,4 @@ def command(start: Path, addresses: tuple[str, ...]) -> None:
     A page that does not compile keeps serving its last good version; the reason is shown here, in `tqsd status`,
     and in the browser when there is no good version yet. Ctrl-C ends it and leaves nothing running.
     """
-    sys.exit(run(start, addresses, Mode.DEV))
+    run(start, addresses, Mode.DEV)

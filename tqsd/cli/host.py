@@ -22,7 +22,7 @@ import psutil
 
 from tqsd.cli.terminal import Lines
 from tqsd.config import Mode
-from tqsd.control import CONTROL, PROXY, SOCKETS, STATUS, listen
+from tqsd.control import SOCKETS, listen
 from tqsd.errors import TqsdError, UsageError
 from tqsd.manager.daemon import Daemon, Sockets
 from tqsd.manager.embedded import EmbeddedManager
@@ -31,8 +31,8 @@ from tqsd.manager.remote import serve
 from tqsd.state import Paths
 
 BACKLOG = 4096  # connections that wait while a proxy restarts
-WATCHER_STOP = 10.0  # seconds
-_MODES = {PROXY: 0o600, STATUS: 0o600, CONTROL: 0o600}
+_WATCHER_STOP = 10.0  # seconds
+_CLOSING = 5.0  # seconds for a proxy to close what is left when its time to drain is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,77 +113,73 @@ def _holder(port: int) -> str:
     return ""
 
 
-async def host(hosting: Hosting, listeners: Sequence[socket.socket], lines: Lines, started: Callable[[], None]) -> int:
-    """Serve until SIGINT or SIGTERM, then drain and end; a second signal ends at once. Returns the exit status.
+class Host:
+    """One site being served: what `tqsd dev` holds while its proxy and watcher come and go. Made inside a loop."""
 
-    started  called once, when the site answers
-    """
-    signals: asyncio.Queue[int] = asyncio.Queue()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
-    run = hosting.paths.run
-    hosting.paths.table.unlink(missing_ok=True)  # of an earlier life; its workers are gone
-    control = [(name, listen(run / f"{name}.sock", _MODES[name])) for name in SOCKETS]
-    manager = EmbeddedManager(lambda worker, text: lines.say(worker.page, text))
-    notifications = Notifications()
-    serving: set[asyncio.Task[None]] = set()
+    def __init__(self, hosting: Hosting, listeners: Sequence[socket.socket], lines: Lines) -> None:
+        self._hosting = hosting
+        self._listeners = listeners
+        self._lines = lines
+        self._signals: asyncio.Queue[int] = asyncio.Queue()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._signals.put_nowait, number)
+        hosting.paths.table.unlink(missing_ok=True)  # of an earlier life; its workers are gone
+        self._control = [(name, listen(hosting.paths.run / f"{name}.sock", 0o600)) for name in SOCKETS]
+        self._manager = EmbeddedManager(lambda worker, text: lines.say(worker.page, text))
+        self._notifications = Notifications()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._proxy = self._daemon("tqsd.proxy.main", lambda: [("http", listener) for listener in listeners])
+        self._watcher = self._daemon("tqsd.watch.main", self._watcher_sockets)
 
-    def watcher_sockets() -> Sockets:
-        ours, theirs = socket.socketpair()
-        task = asyncio.create_task(serve(manager, ours))
-        serving.add(task)
-        task.add_done_callback(serving.discard)
-        # Closed here once it was passed on, so that the watcher's end is the only one.
-        asyncio.get_running_loop().call_soon(theirs.close)
-        return [*control, ("manager", theirs)]
-
-    environment = _environment(hosting, listeners)
-    proxy = Daemon(
-        "tqsd.proxy.main",
-        environment,
-        lambda: [("http", listener) for listener in listeners],
-        notifications,
-        lambda line: lines.say("tqsd", line),
-    )
-    watcher = Daemon(
-        "tqsd.watch.main", environment, watcher_sockets, notifications, lambda line: lines.say("tqsd", line)
-    )
-    proxy.start()
-    watcher.start()
-    ending = asyncio.ensure_future(signals.get())
-    greeting = asyncio.create_task(_greet(proxy, watcher, started))
-    await ending
-    greeting.cancel()
-    lines.say("tqsd", f"<6>ending: requests under way have {hosting.drain_timeout:g} s; once more ends at once")
-    orderly = asyncio.ensure_future(_end(hosting, proxy, watcher, manager))
-    again = asyncio.ensure_future(signals.get())
-    await asyncio.wait({orderly, again}, return_when=asyncio.FIRST_COMPLETED)
-    if not orderly.done():
-        for daemon in (proxy, watcher):
-            daemon.signal(signal.SIGKILL)
-        manager.kill()
+    async def run(self, started: Callable[[], None]) -> None:
+        """Serve until a signal, then drain and end; a second one ends at once. `started` is called once it serves."""
+        self._proxy.start()
+        self._watcher.start()
+        greeting = asyncio.create_task(self._greet(started))
+        await self._signals.get()
+        greeting.cancel()
+        patience = f"{self._hosting.drain_timeout:g} s"
+        self._lines.say("tqsd", f"<6>ending: requests under way have {patience}; once more ends at once")
+        orderly = asyncio.create_task(self._end())
+        again = asyncio.create_task(self._signals.get())
+        await asyncio.wait({orderly, again}, return_when=asyncio.FIRST_COMPLETED)
+        again.cancel()
+        if not orderly.done():
+            self._proxy.signal(signal.SIGKILL)
+            self._watcher.signal(signal.SIGKILL)
+            self._manager.kill()
         await orderly
-    again.cancel()
-    await asyncio.gather(*serving, return_exceptions=True)
-    notifications.close()
-    for name, listener in control:
-        listener.close()
-        (run / f"{name}.sock").unlink(missing_ok=True)
-    hosting.paths.table.unlink(missing_ok=True)
-    return 0
 
+    async def _greet(self, started: Callable[[], None]) -> None:
+        await self._proxy.ready.wait()
+        await self._watcher.ready.wait()
+        started()
 
-async def _greet(proxy: Daemon, watcher: Daemon, started: Callable[[], None]) -> None:
-    await proxy.ready.wait()
-    await watcher.ready.wait()
-    started()
+    async def _end(self) -> None:
+        """Requests first, then what serves them, then what both were reached by."""
+        await self._proxy.stop(self._hosting.drain_timeout + _CLOSING)
+        await self._watcher.stop(_WATCHER_STOP)
+        await self._manager.close()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        self._notifications.close()
+        for name, listener in self._control:
+            listener.close()
+            (self._hosting.paths.run / f"{name}.sock").unlink(missing_ok=True)
+        self._hosting.paths.table.unlink(missing_ok=True)
 
+    def _daemon(self, module: str, sockets: Callable[[], Sockets]) -> Daemon:
+        environment = _environment(self._hosting, self._listeners)
+        return Daemon(module, environment, sockets, self._notifications, lambda line: self._lines.say("tqsd", line))
 
-async def _end(hosting: Hosting, proxy: Daemon, watcher: Daemon, manager: EmbeddedManager) -> None:
-    """Requests first, then what serves them."""
-    await proxy.stop(hosting.drain_timeout + 5)
-    await watcher.stop(WATCHER_STOP)
-    await manager.close()
+    def _watcher_sockets(self) -> Sockets:
+        """The control sockets, and a new way to the manager for each new watcher."""
+        ours, theirs = socket.socketpair()
+        task = asyncio.create_task(serve(self._manager, ours))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        # Closed here once it was passed on, so that the watcher's end is the only one and its death is noticed.
+        asyncio.get_running_loop().call_soon(theirs.close)
+        return [*self._control, ("manager", theirs)]
 
 
 def url(listener: socket.socket) -> str:

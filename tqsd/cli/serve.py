@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 
 import click
@@ -33,13 +32,13 @@ def command(start: Path, addresses: tuple[str, ...]) -> None:
     New versions are deployed by `tqsd deploy`, not on save; clients see no compiler output.
     On a machine with systemd use `tqsd install`.
     """
-    sys.exit(run(start, addresses, Mode.PROD))
+    run(start, addresses, Mode.PROD)
 
 
-def run(start: Path, addresses: tuple[str, ...], mode: Mode) -> int:
+def run(start: Path, addresses: tuple[str, ...], mode: Mode) -> None:
     """Host the site around `start` until a signal ends it. Raises TqsdError when it cannot begin."""
     from tqsd.builder.toolchain import find_toolchain
-    from tqsd.cli.host import Hosting, bind, host, only_one, url
+    from tqsd.cli.host import Host, Hosting, bind, only_one, url
     from tqsd.cli.terminal import Lines
     from tqsd.page import Runtime
     from tqsd.site import discover, read_settings
@@ -67,8 +66,11 @@ def run(start: Path, addresses: tuple[str, ...], mode: Mode) -> int:
             for problem in discovery.problems:
                 lines.plain(f"  ! {problem}")
 
+        async def serve() -> None:
+            await Host(hosting, listeners, lines).run(started)
+
         try:
-            return asyncio.run(host(hosting, listeners, lines, started))
+            asyncio.run(serve())
         finally:
             for listener in listeners:
                 listener.close()

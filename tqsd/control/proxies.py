@@ -60,8 +60,8 @@ class Proxies:
     async def switch(self, next_table: Callable[[], dict[str, Any]], pages: Sequence[str]) -> None:
         """Make the next table the one that every proxy applies; returns when they have, or were silent for PATIENCE.
 
-        One switch after the other; the table is asked for when it is its turn. With several proxies the requests of `pages` are held on all before the first applies. The file comes first:
-        a proxy that starts in between reads it.
+        One switch after the other; the table is asked for when it is its turn. With several proxies the requests of
+        `pages` are held on all before the first applies. The file comes first: a proxy that starts in between reads it.
         """
         async with self._switching:
             await self._switch(next_table(), pages)
