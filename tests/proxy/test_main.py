@@ -310,6 +310,29 @@ def test_a_dead_worker_is_passed_over(site: Site) -> None:
     assert [client.ask() for _ in range(6)] == [(200, b"alive")] * 6
 
 
+def test_a_worker_that_does_not_accept_is_passed_over(site: Site) -> None:
+    clogged, alive = site.clogged(), site.worker(says("alive"))
+    site.write(row(ports=(clogged.port, alive.port)), connect_timeout=0.1)
+    client = site.client(site.start())
+    for _ in range(2):
+        assert client.ask() == (200, b"alive")
+        client.post(b"content")
+        assert client.answer() == (200, b"alive")
+
+
+def test_a_connection_that_takes_its_time_is_waited_for(site: Site) -> None:
+    clogged = site.clogged()
+    site.write(row(ports=(clogged.port,)), connect_timeout=20)
+    proxy = site.start()
+    client = site.client(proxy)
+    client.post(b"x" * 200000)
+    until(lambda: proxy.report()["in_flight"] == 1, "the proxy tries to connect")
+    connection = clogged.accept()
+    connection.answer(b"late")
+    assert client.answer() == (200, b"late")
+    connection.socket.close()
+
+
 def test_a_refused_connection_makes_the_proxy_read_the_table_again(site: Site) -> None:
     old, new = Worker(says("old")), site.worker(says("new"))
     proxy = site.serve(old)
@@ -332,14 +355,21 @@ def test_a_post_that_reached_a_worker_is_not_sent_twice(site: Site) -> None:
     assert not other.heads
 
 
-def test_an_unused_connection_that_the_worker_closed_does_no_harm(site: Site) -> None:
+def test_an_unused_connection_that_the_worker_closes_does_no_harm(site: Site) -> None:
+    closed: list[bytes] = []
+
     def once(connection: Connection, head: bytes, content: bytes) -> None:
         connection.answer(b"once")
-        connection.socket.shutdown(socket.SHUT_RDWR)
+        connection.socket.shutdown(socket.SHUT_WR)
+        connection.ended()
+        closed.append(head)
 
-    client = site.client(site.serve(site.worker(once)))
+    worker = site.worker(once)
+    client = site.client(site.serve(worker))
     for _ in range(10):
-        assert client.ask() == (200, b"once")
+        assert client.ask() == (200, b"once")  # the end may cross the next request, which then is sent again
+    for _ in range(5):
+        until(lambda: len(closed) == worker.connections, "every connection is closed on both sides")
         client.post(b"content")
         assert client.answer() == (200, b"once")
 

@@ -1,59 +1,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 
-from tests.proxy.rig import plain_table, row
-from tqsd.http1.forward import Peer
-from tqsd.proxy.client import Client
-from tqsd.proxy.dispatch import Dispatch
-from tqsd.proxy.loop import Loop
-from tqsd.proxy.table import Table
-from tqsd.proxy.upstream import Upstream
-
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-
-
-class Crossing:
-    """A client and a worker around a dispatch whose loop the test turns by hand."""
-
-    def __init__(self) -> None:
-        self.listening = socket.create_server(("127.0.0.1", 0))
-        self.loop = Loop()
-        port = self.listening.getsockname()[1]
-        self.dispatch = Dispatch(self.loop, Table.from_plain(plain_table(row(ports=(port,)))), b"id-")
-        ours, self.browser = socket.socketpair()
-        ours.setblocking(False)
-        self.client = Client(self.dispatch, ours.detach(), Peer.STRANGER, b"192.0.2.1")
-
-    def ask(self, method: bytes = b"GET") -> Upstream:
-        self.browser.sendall(method + b" / HTTP/1.1\r\nHost: a\r\n\r\n")
-        self.client.readable()
-        assert self.client.upstream
-        return self.client.upstream
-
-    def answer(self, worker: socket.socket) -> None:
-        worker.sendall(ANSWER)
-        assert self.client.upstream
-        self.client.upstream.readable()
-        assert self.browser.recv(1000) == ANSWER
-
-    def end(self) -> None:
-        for source in self.loop.sources:
-            if source is not None:
-                source.close()
-        self.loop.epoll.close()
-        self.browser.close()
-        self.listening.close()
-
-
-@pytest.fixture
-def crossing() -> Iterator[Crossing]:
-    crossing = Crossing()
-    yield crossing
-    crossing.end()
+from tests.proxy.crossing import Crossing
 
 
 def test_a_connection_is_kept_for_the_next_request(crossing: Crossing) -> None:

@@ -114,12 +114,10 @@ class Client(Connection):
                     self._dispatch.counters.resent += 1
                 step = self._dispatch.place(self)
             elif step is DONE:
-                upstream = self.upstream
-                if upstream is not None:
-                    self.upstream = None
-                    upstream.release(self.exchange.reusable)
+                self._let_go()
                 self.deadline = self.loop.now + self._dispatch.settings.idle_timeout
                 self._head_begun = False
+                self.waiting_since = 0.0
                 if len(self.pending) > HIGH:
                     self._stalled = True
                     self.pause()

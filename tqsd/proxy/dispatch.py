@@ -108,7 +108,7 @@ class Dispatch:
         upstream.client = client
         client.upstream = upstream
         if upstream.connecting:
-            client.deadline = self.loop.now + 2 * self.settings.connect_timeout
+            client.deadline = self._patience_ends(client, target.pool)
             return MORE
         step = client.exchange.attach(upstream)
         if request.framing is NONE:
@@ -121,7 +121,8 @@ class Dispatch:
         """A connection that is surely open: one used a moment ago, or a new one.
 
         A worker may close an unused connection at the very moment we write on it. A GET is then sent again; a POST
-        must not be.
+        must not be, and gets 502. So it takes no chance with a connection that a worker's keep-alive timeout may be
+        about to end; one for each POST would leave too many ports in TIME_WAIT.
         """
         if target.idle:
             upstream: Upstream = target.idle.pop()
@@ -133,7 +134,6 @@ class Dispatch:
 
     def attach(self, client: Client, upstream: Upstream) -> None:
         """The connection that `client` waited for is open."""
-        client.waiting_since = 0.0
         step = client.exchange.attach(upstream)
         client.started()
         client.unpause()
@@ -156,16 +156,18 @@ class Dispatch:
         refusal = self.balancer.refusal(pool, self.settings)
         if refusal is not None:
             return client.exchange.refuse(refusal)
-        now = self.loop.now
-        since = client.waiting_since = client.waiting_since or now
-        deadline = since + self.balancer.patience(pool, self.settings)
-        if deadline <= now:
+        client.deadline = self._patience_ends(client, pool)
+        if client.deadline <= self.loop.now:
             return client.exchange.expire()
-        client.deadline = deadline
         client.queue = pool
-        pool.waiting[client] = since
+        pool.waiting[client] = client.waiting_since
         self._retry_soon(pool)
         return MORE
+
+    def _patience_ends(self, client: Client, pool: Pool) -> float:
+        """When this request has waited long enough, counted from the first time it had to."""
+        client.waiting_since = client.waiting_since or self.loop.now
+        return client.waiting_since + self.balancer.patience(pool, self.settings)
 
     def leave(self, client: Client) -> None:
         """The client has left, or is out of patience."""
@@ -209,7 +211,6 @@ class Dispatch:
                     continue
                 self.counters.waits.add(self.loop.now - waiting[client])
                 if client.exchange.state is not WAITING:
-                    client.waiting_since = 0.0
                     client.unpause()
                 self.leave(client)
                 client.advance(step)

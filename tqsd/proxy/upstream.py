@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from tqsd.proxy.client import CONTENT_READ, HEAD_READ
-from tqsd.proxy.loop import IN, OUT, Connection
+from tqsd.proxy.loop import IN, NEVER, OUT, Connection
 from tqsd.proxy.state import ANSWERING, ASKED, MORE
 
 if TYPE_CHECKING:
@@ -43,10 +43,9 @@ class Upstream(Connection):
             return
         client = self.client
         cleanly = True
+        size = CONTENT_READ if client is not None and client.exchange.state is ANSWERING else HEAD_READ
         try:
-            data = read(
-                self.fd, CONTENT_READ if client is not None and client.exchange.state is ANSWERING else HEAD_READ
-            )
+            data = read(self.fd, size)
         except BlockingIOError:
             return
         except OSError:
@@ -85,7 +84,7 @@ class Upstream(Connection):
             self.expired()
             return
         self.connecting = False
-        self.deadline = float("inf")
+        self.deadline = NEVER
         self.watch(IN)
         self._dispatch.attach(client, self)
 
@@ -139,14 +138,17 @@ class Upstream(Connection):
 
 
 def connect(dispatch: Dispatch, target: Target) -> Upstream | None:
-    """Open a connection to a worker; on this machine it mostly is open at once. None when it is refused."""
+    """Open a connection to a worker. None when it is refused."""
     try:
         stream = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     except OSError:  # no descriptor is left
         return None
-    failed = stream.connect_ex(("127.0.0.1", target.port))
-    if failed not in (0, errno.EINPROGRESS):
+    address = ("127.0.0.1", target.port)
+    state = stream.connect_ex(address)
+    if state == errno.EINPROGRESS:  # connect(2): asking again tells how it ended, and on loopback it has
+        state = stream.connect_ex(address)
+    if state not in (0, errno.EISCONN, errno.EALREADY):
         stream.close()
         return None
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return Upstream(dispatch, stream.detach(), target, connecting=bool(failed))
+    return Upstream(dispatch, stream.detach(), target, connecting=state == errno.EALREADY)
