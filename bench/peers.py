@@ -43,18 +43,20 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """One kind of traffic. `unique`: no request or response head comes twice, so that nothing can be cached."""
+    """One kind of traffic. `unique`: no request head comes twice; with `answers`, no response head either."""
 
     name: str
     title: str
     connections: int
     unique: bool = False
+    answers: bool = False
     close: bool = False
 
 
 TRAFFIC = (
     Traffic("repeating", "keep-alive, the same heads again and again", 64),
-    Traffic("unique", "keep-alive, every head different", 64, unique=True),
+    Traffic("unique", "keep-alive, every request head different", 64, unique=True),
+    Traffic("never", "keep-alive, every head different both ways", 64, unique=True, answers=True),
     Traffic("close", "a new connection for each request", 32, close=True),
 )
 
@@ -100,7 +102,7 @@ def _saturate(wrk: str, traffic: Traffic, proxy: Proxy, seconds: int, directory:
         script = directory / "unique.lua"
         script.write_text(UNIQUE)
         command += ["-s", str(script)]
-    command.append(f"http://127.0.0.1:{proxy.port}/{'vary' if traffic.unique else ''}")
+    command.append(f"http://127.0.0.1:{proxy.port}/{'vary' if traffic.answers else ''}")
     before = _cpu(proxy.process)
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     used = _cpu(proxy.process) - before

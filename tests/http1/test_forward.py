@@ -7,8 +7,8 @@ from tqsd.http1.head import parse_request, parse_response
 
 
 def forwarded(fields: bytes, peer: Peer = Peer.STRANGER, target: bytes = b"/") -> bytes:
-    head = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n", 8192)
-    return to_worker(head, peer, target)
+    raw = b"GET / HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n"
+    return to_worker(parse_request(raw, 8192), raw, peer, target)
 
 
 def test_a_head_for_the_worker_ends_where_the_address_belongs() -> None:

@@ -78,7 +78,10 @@ def read_field_line(line: bytes) -> Line:
     if kind is None:
         kind = _kind(name)
         _names.remember(name, kind)
-    known = (kind, value.strip(b" \t")) if kind else PLAIN_LINE
+    if not kind:
+        known_lines.remember(line, PLAIN_LINE)
+        return PLAIN_LINE
+    known = (kind, value.strip(b" \t"))
     if kind is HOST and not AUTHORITY.fullmatch(known[1]):
         raise BadHead("the Host field is not a host")
     if kind is not REQUEST_ID:  # it never comes again

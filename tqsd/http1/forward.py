@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from tqsd.http1 import field
+from tqsd.http1.cache import Cache
 from tqsd.http1.head import RequestHead, ResponseHead
 
 
@@ -24,12 +25,17 @@ CLOSE: Final = b"Connection: close\r\n"
 KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 
 
-def to_worker(request: RequestHead, peer: Peer, target: bytes) -> bytes:
-    """The request's head for the worker, without what differs from request to request.
+_endings: Cache[bytes, bytes] = Cache(512, 256)  # by host: what is added to a request that claims nothing itself
+
+
+def to_worker(request: RequestHead, raw: bytes, peer: Peer, target: bytes) -> bytes:
+    """The request's head for the worker, without what differs from request to request; `raw` is how it came.
 
     The sender's address (none for LOCAL), then possibly an X-Request-Id, then the empty line are to follow it
     directly: for others than LOCAL it ends inside the X-Forwarded-For field.
     """
+    if request.unchanged and peer is not LOCAL and target is request.target:
+        return raw[:-2] + (_endings.get(request.host) or _ending(request.host))
     lines = [request.method + b" " + target + b" HTTP/1.1", *request.lines]
     if request.nominated:
         lines[1:] = without_nominated(request.lines, request.nominated)
@@ -58,6 +64,12 @@ def to_worker(request: RequestHead, peer: Peer, target: bytes) -> bytes:
     return b"\r\n".join(lines)
 
 
+def _ending(host: bytes) -> bytes:
+    ending = b"X-Forwarded-Host: %b\r\nX-Forwarded-Proto: http\r\nX-Forwarded-For: " % host
+    _endings.remember(host, ending)
+    return ending
+
+
 def _listed(earlier: bytes, value: bytes) -> bytes:
     """RFC 9110 5.3: lines of one name are one list."""
     return earlier + b", " + value if earlier else value
@@ -65,6 +77,8 @@ def _listed(earlier: bytes, value: bytes) -> bytes:
 
 def to_client(response: ResponseHead) -> bytes:
     """The response's head for the client, without a Connection field of ours and the empty line that are to follow."""
+    if response.unchanged:
+        return response.raw[:-2]
     lines = [b"HTTP/1.1 %d %b" % (response.status, response.reason)]
     lines += without_nominated(response.lines, response.nominated)
     if response.websocket and response.status == 101:

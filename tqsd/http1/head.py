@@ -32,17 +32,24 @@ CHUNKED: Final = Framing.CHUNKED
 UNTIL_CLOSE: Final = Framing.UNTIL_CLOSE
 TUNNEL: Final = Framing.TUNNEL
 
-Start = tuple[bytes, bytes, bytes, bytes, bool]  # method, target in origin form, its path, authority, is it HTTP/1.0
+# Of a request line: method, target in origin form, its path, authority, is it HTTP/1.0, does it pass as it came
+Start = tuple[bytes, bytes, bytes, bytes, bool, bool]
+# Of a status line: status, reason, is it HTTP/1.0, does it pass as it came
+Status = tuple[int, bytes, bool, bool]
 
 _starts: Cache[bytes, Start] = Cache(4096, 512)
+_statuses: Cache[bytes, Status] = Cache(256, 128)
 
 
 class RequestHead:
-    """A request head that holds. `lines` go to the worker, in order; `claims` only from a sender that is believed."""
+    """A request head that holds. `lines` go to the worker, in order; `claims` only from a sender that is believed.
+
+    `unchanged`: request line and lines go there as they came.
+    """
 
     __slots__ = (
         "claims", "framing", "host", "http10", "identified", "length", "lines", "method",
-        "nominated", "path", "persistent", "target", "websocket",
+        "nominated", "path", "persistent", "target", "unchanged", "websocket",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, path: bytes, http10: bool) -> None:
@@ -59,6 +66,7 @@ class RequestHead:
         self.lines: list[bytes] = []
         self.claims: list[tuple[Line, bytes]] = []  # what a proxy before us says about the client
         self.nominated: tuple[bytes, ...] = ()  # names that Connection removes, in lower case
+        self.unchanged = False
 
     @property
     def idempotent(self) -> bool:
@@ -66,24 +74,23 @@ class RequestHead:
 
 
 class ResponseHead:
-    """A response head that holds. `unchanged`: it may be passed on as it came."""
+    """A response head that holds. `unchanged`: it may be passed on as it came; `whole`: so may it with its content."""
 
     __slots__ = (
-        "framing", "http10", "length", "lines", "nominated", "persistent", "reason", "status",
-        "unchanged", "websocket",
+        "framing", "http10", "length", "lines", "nominated", "persistent", "raw", "reason", "status",
+        "unchanged", "websocket", "whole",
     )  # fmt: skip
 
-    def __init__(self, status: int, reason: bytes, http10: bool) -> None:
-        self.status = status
-        self.reason = reason
-        self.http10 = http10
-        self.persistent = not http10
+    def __init__(self, raw: bytes, lines: list[bytes], start: Status) -> None:
+        self.raw = raw
+        self.lines = lines
+        self.status, self.reason, self.http10, self.unchanged = start
+        self.persistent = not self.http10
         self.framing = NONE
-        self.length = 0
-        self.lines: list[bytes] = []
+        self.length = 0  # of the content in bytes, when framing is LENGTH
         self.nominated: tuple[bytes, ...] = ()
         self.websocket = False
-        self.unchanged = not http10
+        self.whole = False
 
 
 def parse_request(head: bytes, max_target: int) -> RequestHead:
@@ -93,37 +100,23 @@ def parse_request(head: bytes, max_target: int) -> RequestHead:
     if start is None:
         start = _request_line(lines[0])
         _starts.remember(lines[0], start)
-    method, target, path, authority, http10 = start
+    method, target, path, authority, http10, as_it_came = start
     if len(target) > max_target:
         raise BadHead("the request target is too long", 414)
     del lines[0]
     request = RequestHead(method, target, path, http10)
-    hosts = 0
-    plain = request.lines
+    request.lines = lines
     special: list[tuple[Line, bytes]] = []
     get = known_lines.get
     for line in lines:
         known = get(line) or read_field_line(line)
-        if known is PLAIN_LINE:
-            plain.append(line)
-            continue
-        kind = known[0]
-        if kind is field.HOST:
-            hosts += 1
-            request.host = known[1]
-            plain.append(line)
-        elif kind in field.CLAIMS:
-            request.claims.append((known, line))
-            request.identified = request.identified or kind is field.REQUEST_ID
-        elif kind is not field.DROPPED:
+        if known is not PLAIN_LINE:
             special.append((known, line))
-            if kind in _KEPT:
-                plain.append(line)
-    # RFC 9112 3.2: one valid Host in 1.1; an older client may have none
-    if hosts > 1 or (hosts == 0 and not http10):
-        raise BadHead("a request needs exactly one Host field")
-    if special:
-        _read_special(request, special)
+    if len(special) == 1 and special[0][0][0] is field.HOST:
+        request.host = special[0][0][1]
+        request.unchanged = as_it_came
+    else:
+        request.unchanged = _sort_special(request, special) and as_it_came
     if authority and authority.lower() != request.host.lower():
         # RFC 9112 3.2.2 gives the target precedence; a Host that differs is a sender with something to hide
         raise BadHead("Host does not match the request target")
@@ -131,6 +124,34 @@ def parse_request(head: bytes, max_target: int) -> RequestHead:
 
 
 _KEPT: Final = frozenset([field.CONTENT_LENGTH, field.TRANSFER_ENCODING, field.EXPECT])
+
+
+def _sort_special(request: RequestHead, special: list[tuple[Line, bytes]]) -> bool:
+    """Take in the lines that mean something to a proxy; whether all of them go to the worker."""
+    hosts = 0
+    ours: list[tuple[Line, bytes]] = []
+    removed: list[bytes] = []
+    for known, line in special:
+        kind = known[0]
+        if kind is field.HOST:
+            hosts += 1
+            request.host = known[1]
+            continue
+        if kind in field.CLAIMS:
+            request.claims.append((known, line))
+            request.identified = request.identified or kind is field.REQUEST_ID
+        elif kind is not field.DROPPED:
+            ours.append((known, line))
+        if kind not in _KEPT:
+            removed.append(line)
+    # RFC 9112 3.2: one valid Host in 1.1; an older client may have none
+    if hosts > 1 or (hosts == 0 and not request.http10):
+        raise BadHead("a request needs exactly one Host field")
+    if removed:
+        request.lines = [line for line in request.lines if line not in removed]
+    if ours:
+        _read_special(request, ours)
+    return not removed
 
 
 def _read_special(request: RequestHead, special: list[tuple[Line, bytes]]) -> None:
@@ -191,21 +212,26 @@ def _request_line(line: bytes) -> Start:
         authority, target = absolute[1], absolute[2]
         if not target.startswith(b"/"):  # RFC 9112 3.2.1 and 3.2.4
             target = b"*" if method == b"OPTIONS" and not target else b"/" + target
-    return method, target, target.partition(b"?")[0], authority, version == b"HTTP/1.0"
+    http10 = version == b"HTTP/1.0"
+    return method, target, target.partition(b"?")[0], authority, http10, not http10 and target is words[1]
 
 
 def parse_response(head: bytes, to_head: bool) -> ResponseHead:
     """The response of a whole head; `to_head`: it answers HEAD. Raises BadHead, whose status means nothing here."""
     lines = head[:-4].split(b"\r\n")
-    response = _status_line(lines[0])
+    start = _statuses.get(lines[0])
+    if start is None:
+        start = _status_line(lines[0])
+        _statuses.remember(lines[0], start)
     del lines[0]
-    plain = response.lines
+    response = ResponseHead(head, lines, start)
     length = coding = upgrade = None
     connection: list[bytes] = []
+    removed: list[bytes] = []
+    get = known_lines.get
     for line in lines:
-        known = known_lines.get(line) or read_field_line(line)
+        known = get(line) or read_field_line(line)
         if known is PLAIN_LINE:
-            plain.append(line)
             continue
         kind, value = known
         if kind is field.CONTENT_LENGTH:
@@ -217,14 +243,17 @@ def parse_response(head: bytes, to_head: bool) -> ResponseHead:
         elif kind is field.UPGRADE:
             upgrade = value.lower() if upgrade is None else b""
         if kind in _REMOVED_FROM_RESPONSE:
-            response.unchanged = False
-        else:
-            plain.append(line)
+            removed.append(line)
+    if removed:
+        response.unchanged = False
+        response.lines = [line for line in lines if line not in removed]
     if coding is not None and (length is not None or response.http10):
         raise BadHead("Transfer-Encoding with Content-Length, or in HTTP/1.0")
     if connection:
         response.websocket = b"upgrade" in _persistence(response, connection) and upgrade == b"websocket"
     _frame_response(response, length, coding, to_head)
+    framing = response.framing
+    response.whole = response.unchanged and response.status >= 200 and (framing is LENGTH or framing is NONE)
     return response
 
 
@@ -252,7 +281,7 @@ def _frame_response(response: ResponseHead, length: int | None, coding: bytes | 
         response.framing, response.length = LENGTH, length
 
 
-def _status_line(line: bytes) -> ResponseHead:
+def _status_line(line: bytes) -> Status:
     version, status, reason = line[:9], line[9:12], line[12:]
     if version not in (b"HTTP/1.1 ", b"HTTP/1.0 ") or reason[:1] not in (b" ", b""):
         raise BadHead("not a status line")
@@ -260,10 +289,9 @@ def _status_line(line: bytes) -> ResponseHead:
         raise BadHead("not a status code")
     if reason.translate(None, FIELD_BYTES):
         raise BadHead("a control byte in the status line")
-    response = ResponseHead(int(status), reason[1:], version == b"HTTP/1.0 ")
-    if not reason:  # RFC 9112 4: the space stands even before an empty reason
-        response.unchanged = False
-    return response
+    http10 = version == b"HTTP/1.0 "
+    # RFC 9112 4: the space stands even before an empty reason
+    return int(status), reason[1:], http10, bool(reason) and not http10
 
 
 def _persistence(head: RequestHead | ResponseHead, connection: list[bytes]) -> tuple[bytes, ...]:

@@ -11,9 +11,9 @@ from typing import Final
 from tqsd.http1.body import BadBody, Follower, Frames, follow
 from tqsd.http1.field import TOKEN, BadHead
 from tqsd.http1.forward import Peer
-from tqsd.http1.head import NONE, UNTIL_CLOSE
+from tqsd.http1.head import NONE, UNTIL_CLOSE, ResponseHead
 from tqsd.http1.reply import Reply
-from tqsd.proxy.answer import Answer, read_answer, remembered
+from tqsd.proxy.answer import ends_connection, is_decoded, read_answer, remembered, render
 from tqsd.proxy.intake import NO_REQUEST, Intake, Request
 from tqsd.proxy.state import (
     ABORT,
@@ -67,7 +67,7 @@ class Exchange:
         self._half = False  # one end has ended its side, the other may go on
         self._leaving = False  # the tunnel ends at the next frame
         self._content: Follower | None = None  # of the request
-        self._answer: Answer | None = None
+        self._answer: ResponseHead | None = None
         self._answer_content: Follower | None = None
         self._frames: Frames | None = None
         self.trust(peer)
@@ -249,13 +249,13 @@ class Exchange:
                 return self._switch(answer, data)
             self.resends = _MAX_RESENDS  # it has begun to work on it
             if not request.head.http10:  # RFC 9110 15.2
-                self.client.put(answer.render(request, self.persistent))
+                self.client.put(render(answer, request, self.persistent))
 
-    def _answer_with(self, answer: Answer, data: bytes) -> Step:
+    def _answer_with(self, answer: ResponseHead, data: bytes) -> Step:
         request = self.request
-        if answer.ends_connection(request) or not self.sent:
+        if ends_connection(answer, request) or not self.sent:
             self.persistent = False
-        out = answer.render(request, self.persistent)
+        out = render(answer, request, self.persistent)
         self._answer = answer
         if answer.framing is NONE:
             self.client.put(out)
@@ -268,7 +268,7 @@ class Exchange:
         answer, content, request = self._answer, self._answer_content, self.request
         assert answer is not None
         assert content is not None
-        decoded: list[bytes] | None = [] if answer.decoded(request) else None
+        decoded: list[bytes] | None = [] if is_decoded(answer, request) else None
         try:
             end = content.feed(data, decoded)
         except BadBody as fault:
@@ -300,13 +300,13 @@ class Exchange:
 
     # The tunnel
 
-    def _switch(self, answer: Answer, data: bytes) -> Step:
+    def _switch(self, answer: ResponseHead, data: bytes) -> Step:
         request = self.request
         if not request.head.websocket or not answer.websocket:
             return self._bad_gateway("a switch of protocols that was not asked for")
         self.state = TUNNEL
         self._frames = Frames()
-        self.client.put(answer.render(request, True))
+        self.client.put(render(answer, request, True))
         if self.buffer:
             self.worker.put(self.buffer)
             self.buffer = b""

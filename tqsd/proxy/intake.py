@@ -108,7 +108,7 @@ class Intake:
         else:
             request.pool = self._balancer.pools[found.page]
             request.max_body = found.max_body
-            request.forward = to_worker(head, peer, _target(head, found))
+            request.forward = to_worker(head, request.raw, peer, _target(head, found))
             request.has_id = head.identified and peer is not STRANGER
 
     def _match(self, head: RequestHead) -> Route | NotAllowed | None:
