@@ -32,7 +32,9 @@ class Lines:
         self._thread.start()
 
     def say(self, source: str, text: str) -> None:
-        """One line of `source`; a <3> or <4> in front (sd-daemon(3)) marks errors and warnings."""
+        """One line of `source`; a <3> or <4> in front (sd-daemon(3)) marks errors and warnings, <7> is left out."""
+        if text.startswith("<7>"):
+            return
         level = text[1] if text[:1] == "<" and text[2:3] == ">" and text[1] in _LEVELS else ""
         text = text[3:] if level else text
         self._width = min(max(self._width, len(source)), 24)

@@ -34,7 +34,7 @@ from tqsd.proxy.state import (
 
 _END: Final = b"\r\n\r\n"
 _MAX_RESPONSE_HEAD: Final = 65536
-_MAX_RESENDS: Final = 2  # a request that ends every worker it meets must not meet them all
+_MAX_RESENDS: Final = 3  # a request that ends every worker it meets must not meet them all
 _GOING_AWAY: Final = b"\x88\x02\x03\xe9"  # RFC 6455 5.5.1 and 7.4.1: a close frame with status 1001
 
 

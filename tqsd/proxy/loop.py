@@ -29,7 +29,7 @@ write = os.write
 
 
 def log(level: int, message: str) -> None:
-    """One line on stderr, as sd-daemon(3) has it: 3 error, 4 warning, 6 information."""
+    """One line on stderr, as sd-daemon(3) has it: 3 error, 4 warning, 6 information, 7 for debugging."""
     sys.stderr.write(f"<{level}>{message}\n")
     sys.stderr.flush()
 

@@ -88,7 +88,7 @@ class Proxy:
                 self._listeners = [Listener(dispatch, listening) for listening in self._listening]
         else:
             self._dispatch.apply(table)
-        log(6, f"table {table.version}: {len(table.rows)} pages")
+        log(7, f"table {table.version}: {len(table.rows)} pages")
 
     def _room(self) -> None:
         if not self._ending:
