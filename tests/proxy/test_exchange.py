@@ -265,7 +265,7 @@ def test_an_idempotent_request_without_content_goes_to_another_worker(method: by
 def test_a_request_that_ends_every_worker_is_given_up() -> None:
     sides = Sides()
     sides.ask(GET)
-    for _ in range(2):
+    for _ in range(3):
         assert sides.exchange.worker_ended(cleanly=False) is Step.ROUTE
         sides.exchange.attach(sides.worker)
     assert sides.exchange.worker_ended(cleanly=False) is Step.DONE

@@ -26,7 +26,7 @@ def test_a_ratio_compares_within_each_round_so_that_a_slow_round_does_not_count(
 
 def test_the_reports_are_markdown_tables() -> None:
     cost, time = [{"cpu_us": 10.0, "per_second": 5e4}], [{"p50": 0.1, "p99": 0.5}]
-    rows = {name: {"tqsd": cost, "nginx": cost} for name in ("repeating", "unique", "close")}
+    rows = {name: {"tqsd": cost, "nginx": cost} for name in ("repeating", "unique", "never", "close")}
     peers = report.peers(
         {
             "rounds": 1,
