@@ -34,7 +34,7 @@ def test_the_reports_are_markdown_tables() -> None:
             "missing": ["caddy: apt-get install caddy"],
         }
     )
-    assert "| keep-alive, every head different: CPU per request, µs | 10.0 | 10.0 (1.00x) |" in peers
+    assert "| keep-alive, every head different both ways: CPU per request, µs | 10.0 | 10.0 (1.00x) |" in peers
     assert "missing here: caddy: apt-get install caddy" in peers
 
     edits = {
