@@ -201,6 +201,7 @@ def test_cancelling_during_the_switch_finishes_it_first() -> None:
             await task
         assert suite.served() == {"api": ["r1"]}
         assert suite.store.pointers("api").current == "r1"
+        assert suite.history.records[-1]["outcome"] == "switched"
 
     run(story)
 

@@ -190,13 +190,12 @@ async def deploy(order: Order, suite: Suite) -> Deployment:
                 with record.stage("start"):
                     workers = await _start(changed, suite)
                 await _to_the_end(_switch(record, changed, workers, suite))
-            record.outcome = Outcome.SWITCHED if changed else Outcome.UNCHANGED
-            if not changed:
+            else:
+                record.outcome = Outcome.UNCHANGED
                 await _settled(order, suite)
     except TqsdError as error:
         record.failed(error)
         await _to_the_end(_failed(record, suite))
-    _remember(record, suite)
     return record
 
 
@@ -269,6 +268,8 @@ async def _switch(
         live = suite.lives[name]
         retire(live, old[name], suite)
         _point(record.order, live, release, suite)
+    record.outcome = Outcome.SWITCHED
+    _remember(record, suite)
 
 
 def _point(order: Order, live: Live, release: Release, suite: Suite) -> None:
@@ -306,6 +307,7 @@ async def _failed(record: Deployment, suite: Suite) -> None:
         if name in suite.lives:
             suite.lives[name].reason = text
     await suite.proxies.switch(suite.table, [])
+    _remember(record, suite)
 
 
 def retire(live: Live, workers: tuple[Worker, ...], suite: Suite) -> None:
@@ -344,8 +346,6 @@ async def _stop(workers: Collection[Worker], suite: Suite) -> None:
 
 
 def _remember(record: Deployment, suite: Suite) -> None:
-    if record.outcome is Outcome.UNCHANGED:
-        return
     for name in record.order.pages:
         if name in suite.lives:
             suite.lives[name].last = record

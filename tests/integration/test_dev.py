@@ -30,6 +30,10 @@ def edit(site: Path, page: str, text: str) -> None:
     (site / "pages" / page / "main.go").write_text(answers(text))
 
 
+def built_executables(site: Path) -> list[Path]:
+    return sorted(Paths.dev(site).releases.glob("index/*/index"))
+
+
 def newest(here: Running) -> dict[str, object]:
     record: dict[str, object] = here.json("history", "-n", "1")[0]
     return record
@@ -114,6 +118,24 @@ def test_a_changed_variable_swaps_the_workers(site: Path) -> None:
         here.wait_for_answer("/env", "hello")
         (site / "pages/env/page.yaml").write_text("env: {GREETING: bye}\n")
         here.wait_for_answer("/env", "bye")
+        (site / "pages/env/page.yaml").unlink()
+        (site / "config/tqsd.yaml").write_text("env: {GREETING: good night}\n")
+        here.wait_for_answer("/env", "good night")
+
+
+def test_a_problem_is_told_once_and_settings_may_come_later(site: Path) -> None:
+    shutil.rmtree(site / "config")
+    write(site, {"pages/bad/main.go": answers("bad"), "pages/bad/page.yaml": "colour: red\n"})
+    with running(site) as here:
+        here.wait_for_answer("/", "home 1")
+        write(site, {"config/tqsd.yaml": "server: {idle_timeout: soon}\n"})
+        here.wait_for_log("server.idle_timeout")
+        write(site, {"pages/new/main.go": answers("new")})
+        here.wait_for_answer("/new", "new")
+        assert (
+            here.log().count("pages/bad/page.yaml:1: colour: unknown key") == 2
+        )  # at the start by both, and never again
+        assert here.log().count("config/tqsd.yaml:1: server.idle_timeout") == 1
 
 
 def test_a_rollback_holds_until_the_content_changes(site: Path) -> None:
@@ -124,9 +146,8 @@ def test_a_rollback_holds_until_the_content_changes(site: Path) -> None:
         done = here.tqsd("rollback", "index")
         assert done.returncode == 0, done.stderr
         assert here.get("/")[1] == "home 1"
-        record = newest(here)
-        assert record["cause"] == "rollback"
-        assert record["stages"]["build"] < 50  # type: ignore[index]  # nothing was compiled: a build takes longer
+        assert newest(here)["cause"] == "rollback"
+        assert here.log().count("index: building") == 2  # for home 1 and home 2, not for the rollback
         os.utime(site / "pages/index/main.go")  # a touch is no change
         edit(site, "api/users", "users 2")
         here.wait_for_answer("/api/users", "users 2")
@@ -270,13 +291,14 @@ def test_a_start_after_a_kill_takes_everything_over(site: Path) -> None:
     with running(site) as here:
         here.wait_for_answer("/", "home 1")
         children = here.workers("index")
+        releases = {path: path.stat().st_mtime_ns for path in built_executables(site)}
         here.process.kill()
         here.process.wait()
         for child in children:
             child.wait(30)
     with running(site) as here:
         here.wait_for_answer("/", "home 1")
-        assert newest(here)["stages"]["build"] < 50  # type: ignore[index]  # its release was in the store
+        assert {path: path.stat().st_mtime_ns for path in built_executables(site)} == releases  # nothing was compiled
 
 
 def test_a_taken_port_names_its_holder_and_a_way_out(site: Path) -> None:

@@ -53,6 +53,7 @@ class Watcher:
         self.orders: dict[str, asyncio.Task[Deployment]] = {}
         self.crashes: dict[str, int] = {}
         self._seen: dict[str, Fingerprint] = {}
+        self._told: frozenset[Problem] = frozenset()
 
     @property
     def on_save(self) -> bool:
@@ -182,7 +183,8 @@ class Watcher:
         pages = self.place.site / PAGES
         if path.name in MARKS and path.exists():
             return not any(live.page.directory == path.parent for live in self.suite.lives.values())
-        if path == self.place.site / SETTINGS or path.name in (PAGE_SETTINGS, *MARKS):
+        settings = self.place.site / SETTINGS
+        if path in (settings, settings.parent) or path.name in (PAGE_SETTINGS, *MARKS):
             return True
         return path == pages or (pages in path.parents and (path.is_dir() or not path.exists()))
 
@@ -209,7 +211,8 @@ class Watcher:
             self.problems = error.problems
         self.discovery = discover(self.place.site, self.settings)
         self.suite.server = self.settings.server
-        for problem in (*self.problems, *self.discovery.problems):
+        told, self._told = self._told, frozenset((*self.problems, *self.discovery.problems))
+        for problem in self._told - told:
             log.error("%s", problem)
 
     async def rediscover(self, come_and_go: bool) -> None:
@@ -217,13 +220,15 @@ class Watcher:
 
         come_and_go  whether new pages are deployed and removed ones withdrawn; on-command that waits for the command
         """
-        before, server = self.discovery, self.settings.server
+        before, settings = self.discovery, self.settings
         self._read()
         lives, found, broken = self.suite.lives, self.discovery.pages, self.discovery.broken
+        if settings.server.listen != self.settings.server.listen:
+            log.warning("server.listen has changed: that takes effect at the next start")
         orders = []
-        for name in [name for name in lives if name in found and found[name] != lives[name].page]:
+        for name in lives.keys() & found.keys():
             live = lives[name]
-            if _needs_workers(live.page, found[name]):
+            if settings.env != self.settings.env or _needs_workers(live.page, found[name]):
                 kept = {name: live.release} if live.release and not self.on_save else {}
                 orders.append(Order((name,), Cause.SETTINGS, releases=kept, again=True))
             live.page = found[name]
@@ -233,7 +238,7 @@ class Watcher:
                 lives[name] = Live(found[name])
                 log.info("%s: new, serves %s", name, found[name].route)
                 orders.append(Order((name,), Cause.SAVE))
-        if (before, server) != (self.discovery, self.settings.server):
+        if (before, settings) != (self.discovery, self.settings):
             await self.suite.proxies.switch(self.suite.table, [])
         for order in orders:
             self._seen[order.pages[0]] = self._fingerprint(lives[order.pages[0]])
