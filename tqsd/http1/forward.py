@@ -34,11 +34,12 @@ def to_worker(request: RequestHead, raw: bytes, peer: Peer, target: bytes) -> by
     The sender's address (none for LOCAL), then possibly an X-Request-Id, then the empty line are to follow it
     directly: for others than LOCAL it ends inside the X-Forwarded-For field.
     """
-    if request.unchanged and peer is not LOCAL and target is request.target:
+    nominated = request.nominated
+    if request.identified and peer is STRANGER:
+        nominated += (field.REQUEST_ID,)
+    elif request.unchanged and peer is not LOCAL and target is request.target:
         return raw[:-2] + (_endings.get(request.host) or _ending(request.host))
-    lines = [request.method + b" " + target + b" HTTP/1.1", *request.lines]
-    if request.nominated:
-        lines[1:] = without_nominated(request.lines, request.nominated)
+    lines = [request.method + b" " + target + b" HTTP/1.1", *without_nominated(request.lines, nominated)]
     if request.http10 and not request.host:
         lines.append(b"Host:")  # RFC 9112 3.2: sent empty when there is no authority
     if request.websocket:

@@ -62,7 +62,7 @@ class RequestHead:
         self.framing = NONE
         self.length = 0  # of the content in bytes, when framing is LENGTH
         self.websocket = False
-        self.identified = False  # there is an X-Request-Id among the claims
+        self.identified = False  # there is an X-Request-Id among the lines; a claim as well
         self.lines: list[bytes] = []
         self.claims: list[tuple[Line, bytes]] = []  # what a proxy before us says about the client
         self.nominated: tuple[bytes, ...] = ()  # names that Connection removes, in lower case
@@ -137,9 +137,11 @@ def _sort_special(request: RequestHead, special: list[tuple[Line, bytes]]) -> bo
             hosts += 1
             request.host = known[1]
             continue
+        if kind is field.REQUEST_ID:
+            request.identified = True
+            continue
         if kind in field.CLAIMS:
             request.claims.append((known, line))
-            request.identified = request.identified or kind is field.REQUEST_ID
         elif kind is not field.DROPPED:
             ours.append((known, line))
         if kind not in _KEPT:
