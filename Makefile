@@ -8,7 +8,7 @@ ARGS ?=
 .PHONY: help dev test lint types bench dist clean
 
 help:
-	@echo "make dev     tqsd on the sample site, at http://127.0.0.1:8080"
+	@echo "make dev     tqsd on the sample site, at http://127.0.0.1:8080 (ARGS='--listen 127.0.0.1:8081')"
 	@echo "make test    all tests (ARGS='tests/test_site.py -k links' for some)"
 	@echo "make lint    ruff: mistakes and layout"
 	@echo "make types   mypy --strict"
@@ -17,7 +17,7 @@ help:
 	@echo "make clean   remove what the others made"
 
 dev: $(VENV)/run
-	@exec $(BIN)/tqsd dev
+	@exec $(BIN)/tqsd dev $(ARGS)
 
 test: $(VENV)/test
 	$(BIN)/python -m pytest $(ARGS)

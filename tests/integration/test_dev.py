@@ -304,10 +304,12 @@ def test_a_start_after_a_kill_takes_everything_over(site: Path) -> None:
 def test_a_taken_port_names_its_holder_and_a_way_out(site: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = tqsd("dev", "--site", str(site), "--listen", f"127.0.0.1:{port}")
+        done = tqsd("dev", "--site", str(site), "--listen", f"127.0.0.1:{port}", env={"MAKELEVEL": ""})
+        made = tqsd("dev", "--site", str(site), "--listen", f"127.0.0.1:{port}", env={"MAKELEVEL": "1"})
+    assert f"make dev ARGS='--listen 127.0.0.1:{port + 1}'" in made.stderr
     assert done.returncode == 1
     assert f"127.0.0.1:{port} is already taken by" in done.stderr
-    assert f"--listen 127.0.0.1:{port + 1}" in done.stderr
+    assert f"tqsd dev --listen 127.0.0.1:{port + 1}" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from tqsd.cli.options import again
 from tqsd.cli.terminal import Lines
 from tqsd.config import Mode
 from tqsd.control import SOCKETS, listen
@@ -71,8 +72,8 @@ def only_one(hosting: Hosting) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def bind(address: str) -> socket.socket:
-    """A listening socket for HOST:PORT. Raises TqsdError that says who has the port."""
+def bind(address: str, mode: Mode) -> socket.socket:
+    """A listening socket for HOST:PORT. Raises TqsdError that says who has the port, and what to type instead."""
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -84,23 +85,23 @@ def bind(address: str) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise _not_bound(address, int(port), error) from None
+        raise _not_bound(address, int(port), error, mode) from None
     return listener
 
 
-def _not_bound(address: str, port: int, error: OSError) -> TqsdError:
+def _not_bound(address: str, port: int, error: OSError, mode: Mode) -> TqsdError:
     host = address.rpartition(":")[0]
     if error.errno == errno.EADDRINUSE:
         by = _holder(port)
+        other = again(mode, f"--listen {host}:{port + 1 if port < 65535 else 8080}")
         return TqsdError(
-            f"{address} is already taken{f' by {by}' if by else ''}",
-            f"end that program, or take another port: --listen {host}:{port + 1 if port < 65535 else 8080}",
+            f"{address} is already taken{f' by {by}' if by else ''}", f"end that program, or take another port: {other}"
         )
     if error.errno == errno.EACCES:
-        return TqsdError(f"this user may not listen on {address}", f"take a port above 1023: --listen {host}:8080")
-    return TqsdError(
-        f"cannot listen on {address}: {error.strerror}", "use an address of this machine, like 127.0.0.1:8080"
-    )
+        other = again(mode, f"--listen {host}:8080")
+        return TqsdError(f"this user may not listen on {address}", f"take a port above 1023: {other}")
+    other = again(mode, "--listen 127.0.0.1:8080")
+    return TqsdError(f"cannot listen on {address}: {error.strerror}", f"use an address of this machine: {other}")
 
 
 def _holder(port: int) -> str:

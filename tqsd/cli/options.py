@@ -7,11 +7,14 @@ import os
 import pwd
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tqsd.state import Paths, find_site
+
+if TYPE_CHECKING:
+    from tqsd.config import Mode
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -32,6 +35,13 @@ def site_option(verb: Verb) -> Verb:
 def site_and_paths(start: Path) -> tuple[Path, Paths]:
     site = find_site(start)
     return site, Paths.dev(site)
+
+
+def again(mode: Mode, options: str) -> str:
+    """The command to type for another try, for somebody who came by `make dev` too."""
+    if os.environ.get("MAKELEVEL"):
+        return f"make dev ARGS='{options}'"
+    return f"tqsd {'dev' if mode == 'dev' else 'serve'} {options}"
 
 
 def who() -> str:

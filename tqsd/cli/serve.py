@@ -56,7 +56,7 @@ def run(start: Path, addresses: tuple[str, ...], mode: Mode) -> None:
     listen = _addresses(addresses) or settings.server.listen
     hosting = Hosting(site, paths, mode, settings.server.drain_timeout)
     with only_one(hosting):
-        listeners = [bind(address) for address in listen]
+        listeners = [bind(address, mode) for address in listen]
         lines = Lines()
 
         def started() -> None:
