@@ -85,12 +85,12 @@ class Dispatch:
         pool = request.pool
         assert pool is not None
         if not pool.waiting:
-            target = self.balancer.choose(pool, self.loop.now)
-            while target is not None:
+            choose = self.balancer.choose
+            now = self.loop.now
+            while (target := choose(pool, now)) is not None:
                 step = self._start(client, request, target)
                 if step is not None:
                     return step
-                target = self.balancer.choose(pool, self.loop.now)
         return client.exchange.reroute() if pool.gone else self._wait(client, pool)
 
     def _start(self, client: Client, request: Request, target: Target) -> Step | None:
