@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tqsd.config import PageSettings, ServerSettings, SiteSettings, parse
+from tqsd.config import BuildSettings, PageSettings, ServerSettings, SiteSettings, parse
 from tqsd.errors import ConfigError
 
 
@@ -70,3 +72,12 @@ def test_a_page_adds_to_the_inherited_variables_and_build_settings() -> None:
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValueError, match="frozen"):
         SiteSettings().server = ServerSettings()  # type: ignore[misc]
+
+
+def test_the_reference_names_every_setting() -> None:
+    reference = (Path(__file__).parent.parent / "docs/settings.md").read_text()
+    keys = [f"server.{name}" for name in ServerSettings.model_fields]
+    keys += [name for name in SiteSettings.model_fields if name != "server"]
+    keys += [field.alias or name for name, field in PageSettings.model_fields.items() if name != "build"]
+    keys += [f"build.{name}" for name in BuildSettings.model_fields]
+    assert [key for key in keys if f"| `{key}` |" not in reference] == []
