@@ -275,10 +275,10 @@ async def _switch(
 def _point(order: Order, live: Live, release: Release, suite: Suite) -> None:
     """Keep which release is current, previous and pinned; a full disk costs only this memory, not the switch."""
     slug = live.page.slug
-    before = suite.store.pointers(slug)
-    pinned = order.holds or (before.pinned if order.again else None)
-    previous = before.current if before.current != release.digest else before.previous
     try:
+        before = suite.store.pointers(slug)
+        pinned = order.holds or (before.pinned if order.again else None)
+        previous = before.current if before.current != release.digest else before.previous
         suite.store.point(slug, Pointers(current=release.digest, previous=previous, pinned=pinned))
         running = {release.digest, *(worker.release for retired in live.draining for worker in retired.workers)}
         suite.store.retain(slug, running)

@@ -153,6 +153,10 @@ def test_a_rollback_holds_until_the_content_changes(site: Path) -> None:
         here.wait_for_answer("/api/users", "users 2")
         assert here.get("/")[1] == "home 1"
         assert "held after a rollback, sources differ" in here.tqsd("status").stdout
+        workers = here.status("index")["workers"]
+        (site / "pages/index/page.yaml").write_text("env: {A: 1}\n")  # settings are no content
+        here.wait("its workers are replaced", lambda: here.status("index")["workers"] != workers)
+        assert here.get("/")[1] == "home 1"
         edit(site, "index", "home 3")
         here.wait_for_answer("/", "home 3")
         assert not here.status("index")["pinned"]
@@ -348,6 +352,7 @@ def test_a_new_site_is_made_served_and_never_overwritten(tmp_path: Path) -> None
 def test_production_deploys_on_command_and_tells_strangers_nothing(site: Path) -> None:
     with running(site, "serve") as here:
         here.wait_for_answer("/", "home 1")
+        here.wait_for_answer("/api/users", "users 1")
         edit(site, "index", "home 2")
         write(site, {"pages/api/users/main.go": "package main\n\nfunc main() { x }\n"})
         failed = here.tqsd("deploy")

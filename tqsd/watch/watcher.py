@@ -229,7 +229,8 @@ class Watcher:
         for name in lives.keys() & found.keys():
             live = lives[name]
             if settings.env != self.settings.env or _needs_workers(live.page, found[name]):
-                kept = {name: live.release} if live.release and not self.on_save else {}
+                holds = not self.on_save or self.suite.store.pointers(live.page.slug).pinned
+                kept = {name: live.release} if live.release and holds else {}
                 orders.append(Order((name,), Cause.SETTINGS, releases=kept, again=True))
             live.page = found[name]
         if come_and_go:
