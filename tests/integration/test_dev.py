@@ -35,7 +35,8 @@ def built_executables(site: Path) -> list[Path]:
 
 
 def newest(here: Running) -> dict[str, object]:
-    record: dict[str, object] = here.json("history", "-n", "1")[0]
+    """The last deployment of the page at /."""
+    record: dict[str, object] = here.json("history", "index", "-n", "1")[0]
     return record
 
 
