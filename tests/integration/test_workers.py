@@ -110,6 +110,7 @@ def test_a_crash_loop_backs_off_and_recovers_with_the_next_version(site: Path) -
 def test_a_full_disk_while_a_release_is_stored_leaves_the_old_one(site: Path, tmp_path: Path) -> None:
     with running(site) as here:
         here.wait_for_answer("/", "home 1")
+        here.wait("its deployment is recorded", lambda: here.status("index")["last"])
         releases = site / ".tqsd/var/releases/index"
         aside = tmp_path / "aside"
         releases.rename(aside)
