@@ -171,6 +171,7 @@ class FakeSuite(Suite):
             history=FakeRecords(),
             outfit=lambda page, release, port: Worker(page.name, page.slug, port, release.digest, release.executable),
             table=self.next_table,
+            files=lambda page, release, held: "",
             point_out=lambda page: f"in pages/{page.name}/main.go:7",
             lives={page.name: Live(page) for page in pages},
         )

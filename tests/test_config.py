@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tqsd.config import BuildSettings, PageSettings, ServerSettings, SiteSettings, parse
+from tqsd.config import BuildSettings, DeploySettings, PageSettings, ServerSettings, SiteSettings, parse
 from tqsd.errors import ConfigError
 
 
@@ -78,6 +78,9 @@ def test_the_reference_names_every_setting() -> None:
     reference = (Path(__file__).parent.parent / "docs/settings.md").read_text()
     keys = [f"server.{name}" for name in ServerSettings.model_fields]
     keys += [name for name in SiteSettings.model_fields if name != "server"]
-    keys += [field.alias or name for name, field in PageSettings.model_fields.items() if name != "build"]
+    keys += [
+        field.alias or name for name, field in PageSettings.model_fields.items() if name not in ("build", "deploy")
+    ]
     keys += [f"build.{name}" for name in BuildSettings.model_fields]
+    keys += [f"deploy.{name}" for name in DeploySettings.model_fields]
     assert [key for key in keys if f"| `{key}` |" not in reference] == []

@@ -48,6 +48,7 @@ LAYERS = {
     "tqsd.store": 2,
     "tqsd.state": 2,
     "tqsd.history": 2,
+    "tqsd.launcher": 2,
     "tqsd.deploy": 3,
     "tqsd.recover": 3,
     "tqsd.cli": 4,

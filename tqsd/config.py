@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from tqsd.errors import ConfigError, Problem
 
@@ -40,6 +50,7 @@ def _size(value: Any) -> Any:
 
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86400 * 365)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=255)]
 Method = Annotated[str, Field(pattern=r"^[A-Z][A-Z-]*$", max_length=32)]
 
 
@@ -89,14 +100,57 @@ class ServerSettings(Settings):
         return listen
 
 
-class BuildSettings(Settings):
-    """How a page is compiled."""
+def _inside(glob: str) -> str:
+    if glob.startswith("/") or ".." in glob.split("/") or not glob.strip("/"):
+        raise ValueError(f"{glob!r} is not a pattern below the site, like shared/**/*.json")
+    return glob
 
+
+Glob = Annotated[str, AfterValidator(_inside)]
+
+
+def _words(value: Any) -> Any:
+    """A command as a list of words, also from one line of them; no shell reads it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"not a command: {error}") from None
+
+
+def _no_nul(words: tuple[str, ...]) -> tuple[str, ...]:
+    if any("\0" in word for word in words):
+        raise ValueError("holds a NUL byte")
+    return words
+
+
+Command = Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(_no_nul)]
+
+
+class BuildSettings(Settings):
+    """How a page is built. `build: make` is short for `build: {command: make}`."""
+
+    command: Command = ()
     cgo: bool = False
     race: bool = False
     tags: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")], ...] = ()
     ldflags: str = ""
+    index: str = ""
+    sdist: bool = False
     timeout: Seconds = 600.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"command": value} if isinstance(value, (str, list)) else value
+
+
+class DeploySettings(Settings):
+    """What a deployment of a page does besides: `before` runs between its build and its start."""
+
+    before: Command = ()
+    before_timeout: Seconds = 300.0
 
 
 class PageSettings(Settings):
@@ -108,12 +162,17 @@ class PageSettings(Settings):
     hosts: tuple[str, ...] = ()
     strip_prefix: bool = False
     health: Annotated[str, Field(pattern=r"^(auto|none|tcp|/\S*)$")] = "auto"
-    env: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = {}
+    env: dict[Name, str] = {}
+    secrets: tuple[Name, ...] = ()
+    run: Command = ()
     build: BuildSettings = BuildSettings()
+    deploy: DeploySettings = DeploySettings()
+    watch: tuple[Glob, ...] = ()
     max_body: Size | None = None
     start_timeout: Seconds = 30.0
     stop_timeout: Seconds = 15.0
     max_children: Annotated[int, Field(ge=1, le=1000, alias="pm.max_children")] = 1
+    worker_concurrency: Annotated[int | None, Field(ge=1, le=100_000, alias="pm.worker_concurrency")] = None
 
     @field_validator("env", mode="before")
     @classmethod

@@ -19,9 +19,9 @@ from tqsd.builder import Builder
 from tqsd.config import Mode, ServerSettings
 from tqsd.errors import BuildError, NotReady, StoreError, TqsdError
 from tqsd.manager import WorkerManager
-from tqsd.page import Page
+from tqsd.page import Page, Runtime
 from tqsd.release import Pointers, Release
-from tqsd.table import BROKEN, SERVING, STARTING, route_entry
+from tqsd.table import BROKEN, SERVING, STARTING, concurrency, route_entry
 from tqsd.worker import Worker, listens_everywhere
 
 DRAINING_RELEASES = 3  # per page; one more, and the oldest is closed
@@ -112,15 +112,20 @@ class Live:
     page: Page
     release: Release | None = None
     workers: tuple[Worker, ...] = ()
+    at_once: int = 0  # requests that each of the workers gets
+    files: str = ""  # where a static page is served from
     draining: list[Retired] = field(default_factory=list)
     reason: str = ""  # why the present sources do not serve
     warning: str = ""
     last: Deployment | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @property
+    def state(self) -> str:
+        return SERVING if self.workers or self.files else BROKEN if self.reason else STARTING
+
     def entry(self, shown: Callable[[str], str]) -> dict[str, Any]:
-        state = SERVING if self.workers else BROKEN if self.reason else STARTING
-        return route_entry(self.page, self.workers, state, shown(self.reason))
+        return route_entry(self.page, self.workers, self.state, shown(self.reason), self.at_once, self.files)
 
 
 class Switchboard(Protocol):
@@ -161,6 +166,7 @@ class Suite:
     store: Releases
     history: Records
     outfit: Callable[[Page, Release, int], Worker]  # page, release, port -> the worker to start
+    files: Callable[[Page, Release, bool], str]  # page, release, held -> where a static page is served from
     table: Callable[[], dict[str, Any]]  # the next table, from `lives` as they are
     point_out: Callable[[Page], str]  # the source line that listens on all interfaces
     lives: dict[str, Live] = field(default_factory=dict)
@@ -219,7 +225,7 @@ async def _build(order: Order, suite: Suite) -> dict[str, Release]:
 
 
 def _differs(live: Live, release: Release) -> bool:
-    return live.release is None or live.release.digest != release.digest or not live.workers
+    return live.release is None or live.release.digest != release.digest or live.state != SERVING
 
 
 async def _start(releases: Mapping[str, Release], suite: Suite) -> dict[str, list[Worker]]:
@@ -229,7 +235,7 @@ async def _start(releases: Mapping[str, Release], suite: Suite) -> dict[str, lis
     try:
         for name, release in releases.items():
             live = suite.lives[name]
-            for _ in range(live.page.settings.max_children):
+            for _ in range(0 if release.runtime == Runtime.STATIC else live.page.settings.max_children):
                 worker = suite.outfit(live.page, release, suite.ports.take())
                 workers[name].append(worker)
                 starts.append(asyncio.ensure_future(_start_one(live, worker, suite)))
@@ -244,7 +250,7 @@ async def _start(releases: Mapping[str, Release], suite: Suite) -> dict[str, lis
 
 async def _start_one(live: Live, worker: Worker, suite: Suite) -> None:
     status = await suite.manager.start(worker)
-    live.warning = ""
+    live.warning, live.at_once = "", concurrency(live.page, status)
     if listens_everywhere(status):
         said = f"the worker of {live.page.name} answers on all interfaces ({status.removeprefix('listening on ')})"
         hint = f'listen on "127.0.0.1:" + the port, {suite.point_out(live.page)}'
@@ -263,6 +269,7 @@ async def _switch(
             live = suite.lives[name]
             old[name] = live.workers
             live.release, live.workers, live.reason = release, tuple(workers[name]), ""
+            live.files = suite.files(live.page, release, bool(record.order.holds))
         await suite.proxies.switch(suite.table, list(releases))
     for name, release in releases.items():
         live = suite.lives[name]

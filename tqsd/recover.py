@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from tqsd.deploy import Suite, retire
+from tqsd.page import Runtime
 from tqsd.release import Release
 from tqsd.worker import Worker
 
@@ -28,6 +29,7 @@ async def recover(
     A worker in the table goes on serving. One outside of it is what a deployment cut short left behind, or still
     finishes requests: it is retired once `settled` returns, when the proxies have said what they still use.
     """
+    rows = {route["page"]: route for route in table.get("routes", ())}
     wanted = {(route["page"], target["port"]) for route in table.get("routes", ()) for target in route["targets"]}
     left: list[Worker] = []
     for worker in await suite.manager.list():
@@ -41,7 +43,10 @@ async def recover(
     for name, live in suite.lives.items():
         digest = live.workers[0].release if live.workers else suite.store.pointers(live.page.slug).current
         live.release = find(live.page.slug, digest) if digest else None
-        if live.release and len(live.workers) < live.page.settings.max_children:
+        row = rows.get(name, {})
+        live.at_once, live.files = row.get("concurrency", 0), row.get("files", "")
+        wants = live.page.settings.max_children if live.release and live.release.runtime != Runtime.STATIC else 0
+        if live.release and (len(live.workers) < wants or not (wants or live.files)):
             missing.add(name)
     if left:
         log.info("%d workers are left from before and will stop when they have finished", len(left))

@@ -16,12 +16,18 @@ _DIGEST_LENGTH = 16  # hex digits
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release as it lies in the store; `executable` is below `directory`, both are absolute."""
+    """A release as it lies in the store; `executable` is below `directory`, both are absolute.
+
+    A static page has no executable: it is `directory` itself then. `venv` is the digest of the virtual environment
+    of a Python page with requirements.
+    """
 
     page: str
     digest: str
     directory: Path
     executable: Path
+    runtime: str = "go"
+    venv: str = ""
 
     def __str__(self) -> str:
         return self.digest
@@ -51,12 +57,13 @@ class Manifest:
 
     release     its digest
     built       seconds since 1970
-    executable  relative to the release
+    executable  relative to the release; empty for a static page
     toolchain   what compiled it: "go1.27.3"
     flags       all else that shapes the result
     inputs      path -> what it held; relative to the site where inside it, else absolute
     packages    directories of code outside the page that it was made of, written like inputs
     shape       a digest of all that decides what `packages` are; equal shapes have equal packages
+    venv        the digest of the virtual environment a Python page runs in, if it has requirements
     """
 
     page: str
@@ -70,6 +77,7 @@ class Manifest:
     inputs: Mapping[str, Input] = field(default_factory=dict, hash=False)
     packages: tuple[str, ...] = ()
     shape: str = ""
+    venv: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -85,6 +93,7 @@ class Manifest:
             "inputs": {name: [put.size, put.mtime_ns, put.sha256] for name, put in sorted(self.inputs.items())},
             "packages": list(self.packages),
             "shape": self.shape,
+            "venv": self.venv,
         }
 
     @classmethod
@@ -103,10 +112,13 @@ class Manifest:
                 inputs={name: Input(*numbers) for name, numbers in value["inputs"].items()},
                 packages=tuple(value["packages"]),
                 shape=value["shape"],
+                venv=value["venv"],
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a manifest: {error!r}") from None
-        if not all(isinstance(text, str) for text in (manifest.page, manifest.executable, manifest.shape)):
+        if not all(
+            isinstance(text, str) for text in (manifest.page, manifest.executable, manifest.shape, manifest.venv)
+        ):
             raise ValueError("not a manifest: a text is missing")
         if value.get("format") != FORMAT or not is_digest(manifest.release):
             raise ValueError("not a manifest of this format")

@@ -15,10 +15,15 @@ from tqsd.state import PAGES, SETTINGS
 
 PAGE_SETTINGS = "page.yaml"
 MARKS = {"main.go": Runtime.GO, "app.py": Runtime.PYTHON}
+# What only browsers take: with at least one of these, and nothing but these and ALSO_WEB, a directory is a static page.
+WEB = frozenset(
+    ".avif .css .eot .gif .htm .html .ico .jpeg .jpg .mp3 .mp4 .ogg .otf .png .svg .ttf .wasm .webm .webp .woff"
+    " .woff2".split()
+)
+ALSO_WEB = frozenset(".br .csv .gz .js .json .map .md .mjs .pdf .txt .webmanifest .xml .zst".split())
 NOT_FOUND = Path("config/errors/404.html")
 _LISTEN = re.compile(r"""(ListenAndServe(TLS)?|Listen|Addr)\b[^\n]*["`](:|0\.0\.0\.0:|\[::\]:)""")
 SKIPPED = frozenset({"testdata", "vendor", "node_modules", "internal", "cmd", "__pycache__"})
-BUILDABLE = frozenset({Runtime.GO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ def discover(site: Path, settings: SiteSettings) -> Discovery:
     pages: list[Page] = []
     broken: dict[str, str] = {}
     problems: list[Problem] = []
-    for directory, name in _candidates(site / PAGES, "", problems):
+    for directory, name in _candidates(site / PAGES, "", False, problems):
         try:
             pages.append(_page(site, directory, name, settings))
         except ConfigError as error:
@@ -80,6 +85,13 @@ def is_page(names: Iterable[str]) -> bool:
     return not {PAGE_SETTINGS, *MARKS}.isdisjoint(names)
 
 
+def is_web(names: Iterable[str]) -> bool:
+    """Whether files of these names are a static page; hidden ones do not count. Scripts alone could be a program."""
+    plain = {name for name in names if not name.startswith(".") and name != PAGE_SETTINGS}
+    suffixes = {os.path.splitext(name)[1].lower() for name in plain}
+    return "package.json" not in plain and bool(suffixes & WEB) and suffixes <= WEB | ALSO_WEB
+
+
 def is_skipped(name: str) -> bool:
     """Whether a directory of this name is never a page, nor holds one."""
     return name.startswith((".", "_")) or name in SKIPPED
@@ -101,7 +113,8 @@ def own_files(directory: Path) -> Iterator[Path]:
             yield from own_files(Path(entry.path))
 
 
-def _candidates(directory: Path, name: str, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
+def _candidates(directory: Path, name: str, inside: bool, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
+    """`inside`: in another page, to which files for browsers belong unless a page.yaml says otherwise."""
     try:
         with os.scandir(directory) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
@@ -110,7 +123,9 @@ def _candidates(directory: Path, name: str, problems: list[Problem]) -> Iterator
     except OSError as error:
         problems.append(Problem(f"{PAGES}/{name}", f"cannot be read: {error.strerror}", "check its owner and mode"))
         return
-    if name and is_page(entry.name for entry in entries):
+    files = [entry.name for entry in entries if entry.is_file()]
+    if name and (is_page(entry.name for entry in entries) or (not inside and is_web(files))):
+        inside = True
         yield directory, name
     for entry in entries:
         if is_skipped(entry.name):
@@ -121,7 +136,7 @@ def _candidates(directory: Path, name: str, problems: list[Problem]) -> Iterator
                 Problem(f"{PAGES}/{below}", "a link to a directory is not followed", "move the sources themselves here")
             )
         elif entry.is_dir(follow_symlinks=False):
-            yield from _candidates(directory / entry.name, below, problems)
+            yield from _candidates(directory / entry.name, below, inside, problems)
 
 
 def _page(site: Path, directory: Path, name: str, settings: SiteSettings) -> Page:
@@ -137,19 +152,29 @@ def _page(site: Path, directory: Path, name: str, settings: SiteSettings) -> Pag
         file = f"{where}/{PAGE_SETTINGS}"
         own = parse(PageSettings, _read(path, file), file, beneath=settings.defaults)
     runtime = _runtime(directory, own, where)
-    if runtime not in BUILDABLE:
-        raise ConfigError([Problem(where, f"this version of tqsd does not run {runtime} pages", "it runs go pages")])
     route = own.route.rstrip("/") or "/" if own.route else route_of(name)
     return Page(name, directory, route, runtime, own)
 
 
 def _runtime(directory: Path, settings: PageSettings, where: str) -> Runtime:
-    if settings.runtime:
-        return Runtime(settings.runtime)
-    for mark, runtime in MARKS.items():
-        if (directory / mark).exists():
-            return runtime
-    raise ConfigError([Problem(where, "has a page.yaml but no main.go or app.py", "add one, or set `runtime:`")])
+    runtime = Runtime(settings.runtime) if settings.runtime else None
+    if runtime is Runtime.COMMAND and not settings.run:
+        hint = "set `run:` in its page.yaml, like `run: node server.js`"
+        raise ConfigError([Problem(where, "is a command page without a command", hint)])
+    if runtime:
+        return runtime
+    found = [(mark, runtime) for mark, runtime in MARKS.items() if (directory / mark).exists()]
+    if settings.run:
+        found.append(("`run:` in page.yaml", Runtime.COMMAND))
+    if len(found) > 1:
+        marks = " and ".join(mark for mark, _ in found)
+        raise ConfigError([Problem(where, f"has {marks}", "say which one serves it by `runtime:` in page.yaml")])
+    if found:
+        return found[0][1]
+    if is_web(entry.name for entry in os.scandir(directory) if entry.is_file()):
+        return Runtime.STATIC
+    hint = "add main.go or app.py, or set `run:`, or `runtime: static` to serve its files"
+    raise ConfigError([Problem(where, "has a page.yaml, but nothing that could serve it", hint)])
 
 
 def _read(path: Path, where: str) -> str:

@@ -58,6 +58,10 @@ class Paths:
         return self.var / "releases"
 
     @property
+    def venvs(self) -> Path:
+        return self.var / "venvs"
+
+    @property
     def history(self) -> Path:
         return self.var / "history.jsonl"
 

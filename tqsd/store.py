@@ -57,7 +57,8 @@ class Store:
             if (known := self.get(slug, manifest.release)) is not None:
                 return known
             write_json(staging / MANIFEST, manifest.to_json())
-            (staging / manifest.executable).chmod(0o755)
+            if manifest.executable:
+                (staging / manifest.executable).chmod(0o755)
             _sync_tree(staging)
             _discard(target)  # a damaged one
             try:
@@ -123,11 +124,13 @@ class Store:
         except (OSError, ValueError):
             return None
         sound = manifest.release == digest and slug_of(manifest.page) == slug
-        return manifest if sound and (directory / manifest.executable).is_file() else None
+        runs = not manifest.executable or (directory / manifest.executable).is_file()
+        return manifest if sound and runs else None
 
     def _release(self, manifest: Manifest) -> Release:
         directory = self._releases.absolute() / slug_of(manifest.page) / manifest.release
-        return Release(manifest.page, manifest.release, directory, directory / manifest.executable)
+        executable = directory / manifest.executable
+        return Release(manifest.page, manifest.release, directory, executable, manifest.runtime, manifest.venv)
 
     def _digests(self, slug: str) -> Sequence[str]:
         try:

@@ -6,17 +6,29 @@ from collections.abc import Sequence
 from typing import Any
 
 from tqsd.config import Mode, ServerSettings
-from tqsd.page import Page
-from tqsd.worker import Worker
+from tqsd.page import Page, Runtime
+from tqsd.worker import Worker, is_wsgi
 
 FORMAT = 1
-GO_CONCURRENCY = 256  # requests at once per worker, before they queue
+# Requests at once per worker, before they queue, where `pm.worker_concurrency` does not say it.
+CONCURRENCY = {Runtime.GO: 256, Runtime.PYTHON: 64, Runtime.COMMAND: 64, Runtime.STATIC: 1}
+WSGI_CONCURRENCY = 1  # a WSGI application may keep state of the one request it answers
 
 SERVING, STARTING, BROKEN = "serving", "starting", "broken"
 
 
-def route_entry(page: Page, workers: Sequence[Worker], state: str, reason: str) -> dict[str, Any]:
-    """One page's entry: how requests match it, and who answers them."""
+def concurrency(page: Page, status: str) -> int:
+    """How many requests at once a worker gets that told this status when it was ready."""
+    return page.settings.worker_concurrency or (WSGI_CONCURRENCY if is_wsgi(status) else CONCURRENCY[page.runtime])
+
+
+def route_entry(
+    page: Page, workers: Sequence[Worker], state: str, reason: str, at_once: int = 0, files: str = ""
+) -> dict[str, Any]:
+    """One page's entry: how requests match it, and who answers them.
+
+    files  the directory that a static page is served from, by the proxies themselves
+    """
     settings = page.settings
     return {
         "page": page.name,
@@ -25,7 +37,8 @@ def route_entry(page: Page, workers: Sequence[Worker], state: str, reason: str) 
         "hosts": list(settings.hosts),
         "strip_prefix": settings.strip_prefix,
         "max_body": settings.max_body,
-        "concurrency": GO_CONCURRENCY,
+        "concurrency": at_once or concurrency(page, ""),
+        "files": files,
         "state": state,
         "reason": reason,
         "targets": [{"port": worker.port, "release": worker.release} for worker in workers],
@@ -41,7 +54,8 @@ def broken_entry(page: str, route: str, reason: str) -> dict[str, Any]:
         "hosts": [],
         "strip_prefix": False,
         "max_body": None,
-        "concurrency": GO_CONCURRENCY,
+        "concurrency": 1,
+        "files": "",
         "state": BROKEN,
         "reason": reason,
         "targets": [],

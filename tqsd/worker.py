@@ -13,7 +13,10 @@ class Worker:
     """What a manager needs to run one worker.
 
     A slot is a worker whose `release` and `executable` are not known yet. `directory` is the working directory
-    (the site's root); `environment` is the whole environment, nothing is inherited beside it.
+    (the site's root); `environment` is the whole environment, nothing is inherited beside it. `launcher` is the
+    program that waits in the slot and runs the executable; without one the executable becomes the worker itself.
+    `probe` is how its manager finds out that it is ready ("auto", "tcp", "none" or a path); empty for a worker that
+    says READY=1.
     """
 
     page: str
@@ -25,6 +28,8 @@ class Worker:
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
     ready_timeout: float = 30.0  # seconds from start to READY=1
     stop_timeout: float = 15.0  # seconds from SIGTERM to SIGKILL
+    launcher: tuple[str, ...] = ()
+    probe: str = ""
 
 
 class WorkerState(StrEnum):
@@ -95,7 +100,12 @@ class Exit:
     output: str = ""  # its last log lines
 
 
+def is_wsgi(status: str) -> bool:
+    """Whether a worker's status text says that it runs a WSGI application, as our launcher tells."""
+    return status.endswith(" as WSGI")
+
+
 def listens_everywhere(status: str) -> bool:
     """Whether a worker's status text says that it listens on all interfaces instead of loopback only."""
-    address = status.removeprefix("listening on ")
-    return address != status and address.rpartition(":")[0] in ("0.0.0.0", "[::]", "*")
+    address = status.removeprefix("listening on ").partition(" ")[0]
+    return status.startswith("listening on ") and address.rpartition(":")[0] in ("0.0.0.0", "[::]", "*")

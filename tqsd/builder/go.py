@@ -237,7 +237,8 @@ class GoBuilder:
             executable = staging / _free_name(plan)
             try:
                 await self._compile(plan, executable)
-                await _in_thread(copy, plan.sources.beside, page, staging)
+                beside = {path.relative_to(page.directory).as_posix(): path for path in plan.sources.beside}
+                await _in_thread(copy, beside, page, staging)
             except (BuildError, FileNotFoundError):
                 if (await self._read_again(plan)).digest == plan.digest:
                     raise

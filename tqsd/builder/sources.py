@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from tqsd.errors import BuildError
@@ -85,19 +85,25 @@ def accompanying(page: Path, site: Path) -> list[Path]:
     return found
 
 
-def copy(files: Iterable[Path], page: Page, target: Path) -> None:
-    """Copy a page's files beside its executable, with their modes. Raises BuildError when they are too many bytes."""
-    sizes = {path: path.stat().st_size for path in files}
+def everything(page: Page, site: Path) -> list[Path]:
+    """The files of a page that is copied whole: its own, but no settings or editors' leftovers. Raises BuildError."""
+    own = ((path, path.relative_to(page.directory)) for path in own_files(page.directory))
+    return [p for p, inner in own if inner != Path(PAGE_SETTINGS) and not is_noise(inner) and _is_copied(p, site)]
+
+
+def copy(copies: Mapping[str, Path], page: Page, target: Path) -> None:
+    """Copy files to their places in a release, with their modes. Raises BuildError when they are too many bytes."""
+    sizes = {place: path.stat().st_size for place, path in copies.items()}
     total = sum(sizes.values())
     if total > COPY_LIMIT:
-        biggest = max(sizes, key=lambda path: sizes[path])
+        biggest = max(sizes, key=lambda place: sizes[place])
         raise BuildError(
-            f"{page.name} has {total >> 20} MiB of files beside its sources, more than {COPY_LIMIT >> 20} MiB",
-            f"the biggest is {biggest.relative_to(page.directory)} with {sizes[biggest] >> 20} MiB: "
+            f"{page.name} has {total >> 20} MiB of files to copy, more than {COPY_LIMIT >> 20} MiB",
+            f"the biggest is {biggest} with {sizes[biggest] >> 20} MiB: "
             "keep it outside the page and read it from the site's directory",
         )
-    for path in sizes:
-        goal = target / path.relative_to(page.directory)
+    for place, path in copies.items():
+        goal = target / place
         goal.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, goal)
         goal.chmod(stat.S_IMODE(path.stat().st_mode) & 0o777)

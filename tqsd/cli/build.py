@@ -20,7 +20,7 @@ def command(pages: tuple[str, ...], start: Path, as_json: bool) -> None:
 
     A page whose release is there already is not compiled again, so this also warms up a new machine.
     """
-    from tqsd.builder.go import GoBuilder
+    from tqsd.builder.runtimes import Runtimes
     from tqsd.cli import report
     from tqsd.errors import BuildError, UsageError
     from tqsd.site import discover, read_settings
@@ -33,7 +33,7 @@ def command(pages: tuple[str, ...], start: Path, as_json: bool) -> None:
     for name in names:
         if name not in discovery.pages:
             raise UsageError(f"there is no page {name}", f"pages: {', '.join(sorted(discovery.pages)) or 'none yet'}")
-    builder = GoBuilder(site, Store(paths.releases), paths.cache)
+    builder = Runtimes(site, Store(paths.releases), paths)
     results = []
     for name in names:
         try:

@@ -29,9 +29,10 @@ _LAST_READS = 16  # of 64 KiB: what a pipe can still hold when its writer has en
 LINE = 8192  # longer output lines are cut into pieces of this size, so that a flood without newlines stays bounded
 
 # exec keeps the pid, so the datagram of the release comes from the pid that was spawned.
-_SLOT = 'read -r TQS_RELEASE executable || exit 0; export TQS_RELEASE; exec "$executable" </dev/null'
+_WAIT = 'read -r TQS_RELEASE executable || exit 0; export TQS_RELEASE; exec "$executable" </dev/null'
+_SLOT = ("/bin/sh", "-c", _WAIT)  # a worker with a launcher has that wait in its place
 # The parent-death signal ends workers when this process is killed; it follows the starting thread (prctl(2)).
-_SPAWN = ("setpriv", "--pdeathsig", "KILL", "--", "/bin/sh", "-c", _SLOT)
+_SPAWN = ("setpriv", "--pdeathsig", "KILL", "--")
 
 Log = Callable[[Worker, str], None]
 
@@ -149,7 +150,7 @@ class EmbeddedManager:
         worker = child.worker
         try:
             child.process = process = subprocess.Popen(
-                _SPAWN,
+                (*_SPAWN, *(worker.launcher or _SLOT)),
                 cwd=worker.directory,
                 env={**worker.environment, "NOTIFY_SOCKET": self._notifications.address},
                 stdin=subprocess.PIPE,

@@ -169,4 +169,11 @@ def _plain(worker: Worker) -> dict[str, Any]:
 
 def _worker(value: dict[str, Any]) -> Worker:
     executable = value["executable"]
-    return Worker(**{**value, "directory": Path(value["directory"]), "executable": executable and Path(executable)})
+    return Worker(
+        **{
+            **value,
+            "directory": Path(value["directory"]),
+            "executable": executable and Path(executable),
+            "launcher": tuple(value["launcher"]),
+        }
+    )

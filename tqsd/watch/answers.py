@@ -12,6 +12,7 @@ from tqsd.control.proxies import Proxies
 from tqsd.control.server import Answer, Emit
 from tqsd.deploy import Cause, Deployment, Live, Order, Outcome
 from tqsd.errors import DeployError, UsageError
+from tqsd.table import BROKEN
 from tqsd.watch.watcher import Watcher
 
 
@@ -127,11 +128,11 @@ class Answers:
         pointers = self._watcher.suite.store.pointers(live.page.slug)
         name = live.page.name
         ordered = self._watcher.orders.get(name)
-        state = "serving" if live.workers else "failed" if live.reason else "starting"
         return {
             "page": name,
             "route": live.page.route,
-            "state": state,
+            "runtime": live.page.runtime.value,
+            "state": "failed" if live.state == BROKEN else live.state,
             "deploying": ordered is not None and not ordered.done(),
             "release": live.release.digest if live.release else None,
             "previous": pointers.previous,

@@ -17,17 +17,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tqsd.builder.go import GoBuilder
 from tqsd.builder.queue import BuildQueue
+from tqsd.builder.runtimes import Runtimes
 from tqsd.config import Mode, ServerSettings
 from tqsd.control.proxies import Proxies
 from tqsd.control.server import ControlServer
 from tqsd.deploy import Suite
 from tqsd.environment import worker_environment
 from tqsd.history import History
+from tqsd.launcher import launcher
 from tqsd.manager import WorkerManager
 from tqsd.manager.remote import RemoteManager
-from tqsd.page import Page
+from tqsd.page import Page, Runtime
 from tqsd.recover import recover
 from tqsd.release import Release
 from tqsd.site import find_wildcard_listen, read_not_found
@@ -109,7 +110,7 @@ async def _run(place: Place, sockets: dict[str, list[socket.socket]], connection
 
 
 def _watcher(place: Place, manager: WorkerManager, proxies: Proxies, leases: PortLeases, store: Store) -> Watcher:
-    builder = BuildQueue(GoBuilder(place.site, store, place.paths.cache, place.mode), lanes=os.cpu_count() or 1)
+    builder = BuildQueue(Runtimes(place.site, store, place.paths, place.mode), lanes=os.cpu_count() or 1)
 
     def outfit(page: Page, release: Release, port: int) -> Worker:
         return _outfit(place, page, release, port, watcher.settings.env)
@@ -127,6 +128,7 @@ def _watcher(place: Place, manager: WorkerManager, proxies: Proxies, leases: Por
         store=store,
         history=History(place.paths.history),
         outfit=outfit,
+        files=lambda page, release, held: _files(place, page, release, held),
         table=next_table,
         point_out=lambda page: find_wildcard_listen(place.site, page),
     )
@@ -148,7 +150,16 @@ def _outfit(place: Place, page: Page, release: Release, port: int, site_env: Map
         environment=worker_environment(page, port, place.mode, directories, os.environ, site_env),
         ready_timeout=page.settings.start_timeout,
         stop_timeout=page.settings.stop_timeout,
+        launcher=launcher(release, place.paths) if release.runtime == Runtime.PYTHON else (),
+        probe=page.settings.health if release.runtime == Runtime.COMMAND else "",
     )
+
+
+def _files(place: Place, page: Page, release: Release, held: bool) -> str:
+    """Where a static page is served from: in dev its sources, so that a save is there with the next request."""
+    if release.runtime != Runtime.STATIC:
+        return ""
+    return str(page.directory if place.mode is Mode.DEV and not held else release.directory)
 
 
 def _table(watcher: Watcher, version: int) -> dict[str, Any]:
