@@ -10,7 +10,7 @@ from typing import Any
 
 from tqsd.config import Mode, PageSettings, ServerSettings
 from tqsd.deploy import Live, Suite
-from tqsd.errors import BuildError, NotReady
+from tqsd.errors import BuildError, NotReady, TqsdError
 from tqsd.page import Page, Runtime
 from tqsd.release import Pointers, Release
 from tqsd.table import table
@@ -149,6 +149,24 @@ class FakeRecords:
         self.records.append(record)
 
 
+@dataclass
+class FakeMigrations:
+    """What `deploy.before` runs: remembers which releases served then. `gate` makes it wait, `error` fail."""
+
+    suite: Suite
+    ran: list[tuple[str, str, int]] = field(default_factory=list)  # page, release, workers of it that existed
+    gate: asyncio.Event | None = None
+    error: TqsdError | None = None
+
+    async def run(self, page: Page, release: Release) -> None:
+        workers = [worker for worker in await self.suite.manager.list() if worker.release == release.digest]
+        self.ran.append((page.name, release.digest, len(workers)))
+        if self.gate:
+            await self.gate.wait()
+        if self.error:
+            raise self.error
+
+
 class FakeSuite(Suite):
     """A Suite of fakes, with the pages it is given."""
 
@@ -171,10 +189,15 @@ class FakeSuite(Suite):
             history=FakeRecords(),
             outfit=lambda page, release, port: Worker(page.name, page.slug, port, release.digest, release.executable),
             table=self.next_table,
+            before=self.run_before,
             files=lambda page, release, held: "",
             point_out=lambda page: f"in pages/{page.name}/main.go:7",
             lives={page.name: Live(page) for page in pages},
         )
+        self.migrations = FakeMigrations(self)
+
+    async def run_before(self, page: Page, release: Release) -> None:
+        await self.migrations.run(page, release)
 
     def next_table(self) -> dict[str, Any]:
         entries = [live.entry(lambda reason: reason) for live in self.lives.values()]

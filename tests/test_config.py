@@ -4,14 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from tqsd.config import BuildSettings, DeploySettings, PageSettings, ServerSettings, SiteSettings, parse
+from tqsd.config import BuildSettings, DeploySettings, PageSettings, ServerSettings, SiteSettings
 from tqsd.errors import ConfigError
+from tqsd.layer import Layer, parse, read_layer, settle
 
 
 def mistakes(text: str, model: type[SiteSettings] | type[PageSettings] = SiteSettings) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         parse(model, text, "file.yaml")
     return sorted(str(problem) for problem in caught.value.problems)
+
+
+def layer(text: str) -> Layer:
+    return read_layer(PageSettings, text, "page.yaml")
 
 
 def test_an_empty_file_gives_the_defaults() -> None:
@@ -57,14 +62,13 @@ def test_what_is_wrong_is_said_in_words(text: str, says: str) -> None:
 
 
 def test_a_page_inherits_what_it_does_not_set() -> None:
-    defaults = parse(PageSettings, "methods: [GET]\nmax_body: 1m\n", "site")
-    page = parse(PageSettings, "max_body: 2m\n", "page", beneath=defaults)
+    page = settle(PageSettings, [layer("methods: [GET]\nmax_body: 1m\n"), layer("max_body: 2m\n")])
     assert (page.methods, page.max_body) == (("GET",), 2 << 20)
 
 
 def test_a_page_adds_to_the_inherited_variables_and_build_settings() -> None:
-    defaults = parse(PageSettings, "env: {A: 1, B: 2}\nbuild: {tags: [x], race: true}\n", "site")
-    page = parse(PageSettings, "env: {B: 3}\nbuild: {race: false}\n", "page", beneath=defaults)
+    lower = layer("env: {A: 1, B: 2}\nbuild: {tags: [x], race: true}\n")
+    page = settle(PageSettings, [lower, layer("env: {B: 3}\nbuild: {race: false}\n")])
     assert page.env == {"A": "1", "B": "3"}
     assert (page.build.tags, page.build.race) == (("x",), False)
 

@@ -9,8 +9,10 @@ import pytest
 from tests.fakes import FakeSuite, page, release
 from tqsd.config import Mode
 from tqsd.deploy import Cause, Order, Outcome, deploy, withdraw
-from tqsd.errors import BuildError
-from tqsd.release import Pointers
+from tqsd.errors import BeforeError, BuildError, DeployError
+from tqsd.page import Page
+from tqsd.release import Pointers, Release
+from tqsd.worker import Worker
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
@@ -155,7 +157,7 @@ def test_a_restart_keeps_the_pin_and_a_deploy_ends_it() -> None:
         suite.builder.sources = {"api": "r2"}
         await deploy(save("api"), suite)
         await deploy(rollback("api", "r1", holds="r2"), suite)
-        again = Order(("api",), Cause.RESTART, releases={"api": release("api", "r1")}, again=True)
+        again = Order(("api",), Cause.RESTART, releases={"api": release("api", "r1")}, afresh=frozenset({"api"}))
         await deploy(again, suite)
         assert suite.store.pointers("api").pinned == "r2"
         await deploy(Order(("api",), Cause.DEPLOY), suite)
@@ -287,5 +289,91 @@ def test_a_page_that_vanishes_while_it_is_deployed_fails_alone() -> None:
         record = await task
         assert record.outcome is Outcome.FAILED
         assert "removed" in record.error
+
+    run(story)
+
+
+MIGRATES: dict[str, Any] = {"deploy": {"before": ["./migrate"]}}
+
+
+def test_what_has_to_run_before_runs_once_between_build_and_start() -> None:
+    async def story() -> None:
+        suite = FakeSuite(page("api", **MIGRATES))
+        suite.builder.sources = {"api": "r1"}
+        record = await deploy(save("api"), suite)
+        assert suite.migrations.ran == [("api", "r1", 0)]
+        assert list(record.stages) == ["settle", "build", "before", "start", "switch"]
+        await deploy(save("api"), suite)  # the same release: nothing to prepare
+        await deploy(Order(("api",), Cause.RESTART, releases={"api": release("api", "r1")}), suite)
+        suite.builder.sources = {"api": "r2"}
+        await deploy(save("api"), suite)
+        await deploy(rollback("api", "r1", holds="r2"), suite)
+        assert suite.migrations.ran == [("api", "r1", 0), ("api", "r2", 0)]
+
+    run(story)
+
+
+def test_a_migration_that_fails_changes_nothing_for_any_page_of_the_set() -> None:
+    async def story() -> None:
+        suite = FakeSuite(page("api", **MIGRATES), page("web"))
+        suite.builder.sources = {"api": "r1", "web": "w1"}
+        await deploy(save("api", "web"), suite)
+        suite.builder.sources = {"api": "r2", "web": "w2"}
+        suite.migrations.error = BeforeError("the command before api ended with exit status 1", "", "no such table")
+        record = await deploy(save("api", "web"), suite)
+        assert record.outcome is Outcome.FAILED
+        assert record.output == "no such table"
+        assert suite.served() == {"api": ["r1"], "web": ["w1"]}
+
+    run(story)
+
+
+def test_a_migration_runs_to_its_end_when_a_newer_edit_takes_its_place() -> None:
+    async def story() -> None:
+        suite = FakeSuite(page("api", **MIGRATES))
+        suite.builder.sources = {"api": "r1"}
+        suite.migrations.gate = asyncio.Event()
+        task = asyncio.create_task(deploy(save("api"), suite))
+        while not suite.migrations.ran:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        suite.migrations.gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not suite.proxies.tables
+
+    run(story)
+
+
+def test_a_page_kept_at_its_release_is_restarted_beside_one_that_is_built() -> None:
+    async def story() -> None:
+        suite = FakeSuite(page("api"), page("web"))
+        suite.builder.sources = {"api": "r1", "web": "w1"}
+        await deploy(save("api", "web"), suite)
+        suite.builder.sources = {"api": "r2", "web": BuildError("must not be built")}
+        kept = {"web": release("web", "w1")}
+        before = {worker.port for worker in suite.lives["web"].workers}
+        record = await deploy(Order(("api", "web"), Cause.SAVE, releases=kept, afresh=frozenset({"web"})), suite)
+        assert record.outcome is Outcome.SWITCHED
+        assert suite.served() == {"api": ["r2"], "web": ["w1"]}
+        assert before.isdisjoint(worker.port for worker in suite.lives["web"].workers)
+
+    run(story)
+
+
+def test_a_port_whose_worker_cannot_be_fitted_out_is_given_back() -> None:
+    async def story() -> None:
+        suite = FakeSuite(page("api"))
+        suite.builder.sources = {"api": "r1"}
+
+        def no_outfit(page: Page, release: Release, port: int) -> Worker:
+            raise DeployError("api needs the secret KEY", "tqsd secret set KEY")
+
+        suite.outfit = no_outfit
+        record = await deploy(save("api"), suite)
+        assert (record.error, record.hint) == ("api needs the secret KEY", "tqsd secret set KEY")
+        assert not suite.ports.held
 
     run(story)

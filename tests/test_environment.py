@@ -4,9 +4,9 @@ from pathlib import Path
 
 from tests.fakes import page
 from tqsd.config import Mode
-from tqsd.environment import worker_environment
+from tqsd.environment import not_passed, worker_environment
 
-PLACES = Path("/state"), Path("/cache")
+PLACES = Path("/state"), Path("/cache"), Path("/credentials")
 
 
 def test_a_worker_gets_what_is_promised_and_nothing_else() -> None:
@@ -24,10 +24,15 @@ def test_a_worker_gets_what_is_promised_and_nothing_else() -> None:
         "TQS_HEALTH": "auto",
         "STATE_DIRECTORY": "/state",
         "CACHE_DIRECTORY": "/cache",
+        "CREDENTIALS_DIRECTORY": "/credentials",
     }
 
 
-def test_the_pages_own_variables_win_over_the_sites_but_never_over_the_promise() -> None:
-    own_page = page("api", env={"A": "page", "PORT": "1"})
-    environment = worker_environment(own_page, 14001, Mode.PROD, PLACES, {}, {"A": "site", "B": "site"})
-    assert (environment["A"], environment["B"], environment["PORT"]) == ("page", "site", "14001")
+def test_what_is_promised_wins_over_every_variable() -> None:
+    environment = worker_environment(page("api"), 14001, Mode.PROD, PLACES, {}, {"A": "site", "PORT": "1"})
+    assert (environment["A"], environment["PORT"]) == ("site", "14001")
+
+
+def test_what_a_shell_does_not_pass_on_is_named_without_what_only_tells_of_the_shell() -> None:
+    own = {"PATH": "/bin", "HOME": "/h", "TERM": "x", "SSH_AUTH_SOCK": "s", "XDG_SEAT": "0", "_": "x", "DATABASE": "d"}
+    assert not_passed(own) == ["DATABASE"]

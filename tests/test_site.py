@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tqsd.config import SiteSettings
 from tqsd.errors import ConfigError, UsageError
-from tqsd.site import Discovery, discover, own_files, read_settings
+from tqsd.site import Configuration, Discovery, discover, own_files, read_settings
 from tqsd.state import find_site
 
 MAIN = "package main\n\nfunc main() {}\n"
@@ -23,7 +22,7 @@ def a_site(root: Path, *pages: str, **files: str) -> Path:
 
 
 def found(root: Path) -> Discovery:
-    return discover(root, SiteSettings())
+    return discover(root, Configuration())
 
 
 def routes(root: Path) -> dict[str, str]:

@@ -1,39 +1,35 @@
-"""Settings: YAML text in, frozen values out. Every default is written once, here.
+"""Settings: the keys of config/tqsd.yaml and page.yaml as frozen values. Every default is written once, here.
 
-`parse` reports all problems of a file at once, each with its line, its key and, for a misspelt key, the likely one.
+layer.py reads them from files.
 """
 
 from __future__ import annotations
 
-import difflib
+import ipaddress
 import re
 import shlex
-from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from tqsd.errors import ConfigError, Problem
-
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_RESERVED = {"PORT", "NOTIFY_SOCKET", "STATE_DIRECTORY", "CACHE_DIRECTORY", "CREDENTIALS_DIRECTORY"}
 _SIZES = {"": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30}
 
 
 def _with_unit(value: Any, units: dict[str, Any], example: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, str):
         return value
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)", value.strip())
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([a-zA-Z]*)", value.strip())
     if not match or match[2].lower() not in units:
         raise ValueError(f"write it like {example}")
     return float(match[1]) * units[match[2].lower()]
@@ -49,9 +45,43 @@ def _size(value: Any) -> Any:
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86400 * 365)]
-Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0, le=1 << 62)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=255)]
 Method = Annotated[str, Field(pattern=r"^[A-Z][A-Z-]*$", max_length=32)]
+
+
+def _plain(text: str) -> str:
+    if "\0" in text or "\n" in text:
+        raise ValueError("holds a line break or a NUL byte")
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{text!r} is no address or network, like 10.0.0.1 or 10.0.0.0/8") from None
+    return text
+
+
+def _host(text: str) -> str:
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        text = ""
+    if not re.fullmatch(r"[^\s/:@?#]+", text):
+        raise ValueError("write a host name without a port, like example.org")
+    return text
+
+
+def _route(text: str) -> str:
+    segments = text.rstrip("/").split("/")[1:]
+    if not text.startswith("/") or not {"", ".", ".."}.isdisjoint(segments) or re.search(r"[\0-\x1f\\?#%]", text):
+        raise ValueError("write a path as people read it, like /api/users")
+    return text
+
+
+Plain = Annotated[str, AfterValidator(_plain)]
 
 
 class Mode(StrEnum):
@@ -86,7 +116,7 @@ class ServerSettings(Settings):
     max_head: Annotated[Size, Field(ge=1024, le=1 << 20)] = 32 << 10
     max_target: Annotated[Size, Field(ge=256, le=1 << 16)] = 8 << 10
     max_connections: Annotated[int, Field(ge=1)] = 10000
-    trusted_proxies: tuple[str, ...] = ()
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
 
     @field_validator("listen")
     @classmethod
@@ -101,8 +131,9 @@ class ServerSettings(Settings):
 
 
 def _inside(glob: str) -> str:
-    if glob.startswith("/") or ".." in glob.split("/") or not glob.strip("/"):
-        raise ValueError(f"{glob!r} is not a pattern below the site, like shared/**/*.json")
+    first, *rest = glob.split("/")
+    if not first or ".." in (first, *rest) or (rest and re.search(r"[*?[]", first)):
+        raise ValueError(f"{glob!r} is no pattern that begins with a directory of the site, like shared/**/*.json")
     return glob
 
 
@@ -117,6 +148,11 @@ def _words(value: Any) -> Any:
         return shlex.split(value)
     except ValueError as error:
         raise ValueError(f"not a command: {error}") from None
+
+
+def reserved(name: str) -> str:
+    """Why a variable of this name cannot be set; empty when it can."""
+    return "is set by tqsd itself" if name in _RESERVED or name.startswith("TQS_") else ""
 
 
 def _no_nul(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -135,8 +171,8 @@ class BuildSettings(Settings):
     cgo: bool = False
     race: bool = False
     tags: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")], ...] = ()
-    ldflags: str = ""
-    index: str = ""
+    ldflags: Plain = ""
+    index: Plain = ""
     sdist: bool = False
     timeout: Seconds = 600.0
 
@@ -157,9 +193,9 @@ class PageSettings(Settings):
     """One page. The same keys under `defaults:` in config/tqsd.yaml hold for every page that does not set them."""
 
     runtime: Annotated[str, Field(pattern=r"^(go|python|command|static)$")] | None = None
-    route: Annotated[str, Field(pattern=r"^/")] | None = None
+    route: Annotated[str, AfterValidator(_route)] | None = None
     methods: tuple[Method, ...] = ()
-    hosts: tuple[str, ...] = ()
+    hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
     strip_prefix: bool = False
     health: Annotated[str, Field(pattern=r"^(auto|none|tcp|/\S*)$")] = "auto"
     env: dict[Name, str] = {}
@@ -185,6 +221,8 @@ class PageSettings(Settings):
                 raise ValueError(f"{name} must be text or a number; put it in quotes")
             if "\0" in str(value):
                 raise ValueError(f"{name} holds a NUL byte")
+            if problem := reserved(str(name)):
+                raise ValueError(f"{name} {problem}")
             plain[str(name)] = str(value)
         return plain
 
@@ -194,106 +232,13 @@ class SiteSettings(Settings):
 
     server: ServerSettings = ServerSettings()
     defaults: PageSettings = PageSettings()
-    env: dict[str, str] = {}
+    env: dict[Name, str] = {}
     deploy: DeployWhen | None = None  # None: on-save in dev, on-command when installed
 
     _plain_values = field_validator("env", mode="before")(PageSettings._plain_values.__func__)  # type: ignore[attr-defined]
 
 
-Model = TypeVar("Model", bound=Settings)
+class MachineSettings(SiteSettings):
+    """/etc/<suite>/tqsd.yaml: what holds on this machine, over what the site says. `pages` is by a page's name."""
 
-
-def parse(model: type[Model], text: str, where: str, beneath: Settings | None = None) -> Model:
-    """The settings of one YAML file; keys it leaves out come from `beneath`.
-
-    Raises ConfigError with one Problem per mistake: "where:line: key" and what is wrong with it.
-    """
-    try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError([_syntax_problem(error, where)]) from None
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise ConfigError([Problem(f"{where}:1", "settings must be `key: value` lines")])
-    twice = list(_repeated_keys(tree, where))
-    if twice:
-        raise ConfigError(twice)
-    if beneath is not None:
-        values = _laid_over(values, beneath.model_dump(exclude_unset=True, by_alias=True))
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError([_problem(model, tree, item, where) for item in error.errors()]) from None
-
-
-def _laid_over(values: dict[Any, Any], beneath: dict[str, Any]) -> dict[Any, Any]:
-    """`values` with what they leave out taken from `beneath`, also inside nested settings such as `env:`."""
-    merged = {**beneath, **values}
-    for key, lower in beneath.items():
-        if isinstance(lower, dict) and isinstance(values.get(key), dict):
-            merged[key] = _laid_over(values[key], lower)
-    return merged
-
-
-def _syntax_problem(error: yaml.YAMLError, where: str) -> Problem:
-    mark = getattr(error, "problem_mark", None)
-    line = f":{mark.line + 1}" if mark else ""
-    text = str(getattr(error, "problem", None) or error).replace("\n", " ")
-    return Problem(f"{where}{line}", f"not valid YAML: {text}", "YAML indents with spaces, and needs one after `:`")
-
-
-def _repeated_keys(node: yaml.Node | None, where: str) -> Iterator[Problem]:
-    """YAML's safe loader lets the last of two equal keys win; for settings that hides a mistake."""
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                yield Problem(f"{where}:{line}: {key.value}", f"set twice, first on line {seen[key.value]}")
-            seen[str(key.value)] = line
-            yield from _repeated_keys(value, where)
-
-
-def _problem(model: type[Settings], tree: yaml.Node | None, item: Any, where: str) -> Problem:
-    path = tuple(part for part in item["loc"] if part != "[key]")
-    key = ".".join(str(part) for part in path)
-    message = re.sub(r"^Value error, ", "", item["msg"])
-    hint = ""
-    if item["type"] == "extra_forbidden":
-        message = "unknown key"
-        close = difflib.get_close_matches(str(path[-1]), _keys(model, path[:-1]), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(_keys(model, path[:-1]))}"
-    elif "input" in item and isinstance(item["input"], (str, int, float, bool)):
-        message += f", not {item['input']!r}"
-    return Problem(f"{where}:{_line(tree, path)}: {key}", message, hint)
-
-
-def _line(node: yaml.Node | None, path: tuple[Any, ...]) -> int:
-    line = node.start_mark.line + 1 if node else 1
-    for part in path:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
-
-
-def _keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    for part in path:
-        field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
-        if field is None:
-            return []
-        kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
-        nested = next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
-        if nested is None:
-            return []
-        model = nested
-    return sorted(field.alias or name for name, field in model.model_fields.items())
+    pages: dict[str, PageSettings] = {}

@@ -36,6 +36,7 @@ class Cause(StrEnum):
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
     RESTART = "restart"
+    WATCH = "watch"  # a file that the page watches has changed
 
 
 class Outcome(StrEnum):
@@ -46,13 +47,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to deploy and why. With `releases` (by page name) nothing is built."""
+    """What to deploy and why. A page with a release in `releases` is not built.
+
+    afresh  the pages that get new workers even for the release that serves
+    """
 
     pages: tuple[str, ...]
     cause: Cause
     who: str = ""
     releases: Mapping[str, Release] = field(default_factory=dict)
-    again: bool = False  # new workers even for the release that serves
+    afresh: frozenset[str] = frozenset()
     holds: str = ""  # of a rollback: the release that the sources would give, "?" when there is none
     settle: float = 0.0  # seconds between the first event of a save and this order
 
@@ -115,17 +119,24 @@ class Live:
     at_once: int = 0  # requests that each of the workers gets
     files: str = ""  # where a static page is served from
     draining: list[Retired] = field(default_factory=list)
+    held: bool = False  # requests wait in the proxies until somebody releases the page
     reason: str = ""  # why the present sources do not serve
     warning: str = ""
     last: Deployment | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
+    def serves(self) -> bool:
+        return bool(self.workers or self.files)
+
+    @property
     def state(self) -> str:
-        return SERVING if self.workers or self.files else BROKEN if self.reason else STARTING
+        return SERVING if self.serves else BROKEN if self.reason else STARTING
 
     def entry(self, shown: Callable[[str], str]) -> dict[str, Any]:
-        return route_entry(self.page, self.workers, self.state, shown(self.reason), self.at_once, self.files)
+        entry = route_entry(self.page, self.workers, self.state, shown(self.reason))
+        at_once = self.at_once or entry["concurrency"]
+        return {**entry, "concurrency": at_once, "files": self.files, "held": self.held}
 
 
 class Switchboard(Protocol):
@@ -165,6 +176,7 @@ class Suite:
     ports: Ports
     store: Releases
     history: Records
+    before: Callable[[Page, Release], Coroutine[Any, Any, None]]  # runs `deploy.before`; raises TqsdError
     outfit: Callable[[Page, Release, int], Worker]  # page, release, port -> the worker to start
     files: Callable[[Page, Release, bool], str]  # page, release, held -> where a static page is served from
     table: Callable[[], dict[str, Any]]  # the next table, from `lives` as they are
@@ -172,11 +184,12 @@ class Suite:
     lives: dict[str, Live] = field(default_factory=dict)
     behind: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Let `work` go on behind a deployment."""
         task = asyncio.create_task(work)
         self.behind.add(task)
         task.add_done_callback(self.behind.discard)
+        return task
 
 
 async def deploy(order: Order, suite: Suite) -> Deployment:
@@ -188,11 +201,14 @@ async def deploy(order: Order, suite: Suite) -> Deployment:
     record.stages["settle"] = round(order.settle * 1000, 2)
     try:
         with record.stage("build"):
-            releases = dict(order.releases) or await _build(order, suite)
+            releases = {**await _build(order, suite), **order.releases}
         record.releases = {name: release.digest for name, release in releases.items()}
         async with _locked(order.pages, suite):
-            changed = {name: r for name, r in releases.items() if order.again or _differs(suite.lives[name], r)}
+            changed = {
+                name: r for name, r in releases.items() if name in order.afresh or _differs(suite.lives[name], r)
+            }
             if changed:
+                await _before(record, changed, suite)
                 with record.stage("start"):
                     workers = await _start(changed, suite)
                 await _to_the_end(_switch(record, changed, workers, suite))
@@ -214,7 +230,10 @@ async def withdraw(names: Collection[str], suite: Suite) -> None:
 
 
 async def _build(order: Order, suite: Suite) -> dict[str, Release]:
-    builds = {name: asyncio.ensure_future(suite.builder.build(suite.lives[name].page)) for name in order.pages}
+    names = [name for name in order.pages if name not in order.releases]
+    if not names:
+        return {}
+    builds = {name: asyncio.ensure_future(suite.builder.build(suite.lives[name].page)) for name in names}
     try:
         await asyncio.gather(*builds.values())
     finally:
@@ -225,7 +244,17 @@ async def _build(order: Order, suite: Suite) -> dict[str, Release]:
 
 
 def _differs(live: Live, release: Release) -> bool:
-    return live.release is None or live.release.digest != release.digest or live.state != SERVING
+    return live.release is None or live.release.digest != release.digest or not live.serves
+
+
+async def _before(record: Deployment, releases: Mapping[str, Release], suite: Suite) -> None:
+    """Run what the pages that were built want to have run before their start, each to its end: a migration."""
+    built = [name for name in releases if name not in record.order.releases]
+    wanted = [name for name in sorted(built) if suite.lives[name].page.settings.deploy.before]
+    if wanted:
+        with record.stage("before"):
+            for name in wanted:
+                await _to_the_end(suite.before(suite.lives[name].page, releases[name]))
 
 
 async def _start(releases: Mapping[str, Release], suite: Suite) -> dict[str, list[Worker]]:
@@ -236,9 +265,9 @@ async def _start(releases: Mapping[str, Release], suite: Suite) -> dict[str, lis
         for name, release in releases.items():
             live = suite.lives[name]
             for _ in range(0 if release.runtime == Runtime.STATIC else live.page.settings.max_children):
-                worker = suite.outfit(live.page, release, suite.ports.take())
+                worker = _outfit(live, release, suite)
                 workers[name].append(worker)
-                starts.append(asyncio.ensure_future(_start_one(live, worker, suite)))
+                starts.append(asyncio.ensure_future(_start_one(live, release.runtime, worker, suite)))
         await asyncio.gather(*starts)
     except BaseException:
         for start in starts:
@@ -248,9 +277,18 @@ async def _start(releases: Mapping[str, Release], suite: Suite) -> dict[str, lis
     return workers
 
 
-async def _start_one(live: Live, worker: Worker, suite: Suite) -> None:
+def _outfit(live: Live, release: Release, suite: Suite) -> Worker:
+    port = suite.ports.take()
+    try:
+        return suite.outfit(live.page, release, port)
+    except BaseException:
+        suite.ports.give_back(port)
+        raise
+
+
+async def _start_one(live: Live, runtime: str, worker: Worker, suite: Suite) -> None:
     status = await suite.manager.start(worker)
-    live.warning, live.at_once = "", concurrency(live.page, status)
+    live.warning, live.at_once = "", concurrency(live.page, runtime, status)
     if listens_everywhere(status):
         said = f"the worker of {live.page.name} answers on all interfaces ({status.removeprefix('listening on ')})"
         hint = f'listen on "127.0.0.1:" + the port, {suite.point_out(live.page)}'
@@ -284,7 +322,7 @@ def _point(order: Order, live: Live, release: Release, suite: Suite) -> None:
     slug = live.page.slug
     try:
         before = suite.store.pointers(slug)
-        pinned = order.holds or (before.pinned if order.again else None)
+        pinned = order.holds or (before.pinned if live.page.name in order.afresh else None)
         previous = before.current if before.current != release.digest else before.previous
         suite.store.point(slug, Pointers(current=release.digest, previous=previous, pinned=pinned))
         running = {release.digest, *(worker.release for retired in live.draining for worker in retired.workers)}

@@ -6,6 +6,7 @@ TqsdError
  +- ConfigError       a setting or a page's layout is wrong; carries all problems at once
  +- BuildError        a page did not build; carries the compiler's output
  +- NotReady          a worker did not become ready; carries its last log lines
+ +- BeforeError     the command that a page has run before its start failed; carries its last lines
  +- StoreError        a release could not be stored or found
  +- DeployError       a deployment stopped; nothing changed
 """
@@ -66,6 +67,14 @@ class BuildError(TqsdError):
 
 class NotReady(TqsdError):
     """A worker that did not become ready; `output` holds its last log lines."""
+
+    def __init__(self, message: str, hint: str = "", output: str = "") -> None:
+        super().__init__(message, hint)
+        self.output = output
+
+
+class BeforeError(TqsdError):
+    """A `deploy.before` that failed, was too slow or was killed; `output` holds its last lines."""
 
     def __init__(self, message: str, hint: str = "", output: str = "") -> None:
         super().__init__(message, hint)

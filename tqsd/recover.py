@@ -45,6 +45,7 @@ async def recover(
         live.release = find(live.page.slug, digest) if digest else None
         row = rows.get(name, {})
         live.at_once, live.files = row.get("concurrency", 0), row.get("files", "")
+        live.held = row.get("held", False)
         wants = live.page.settings.max_children if live.release and live.release.runtime != Runtime.STATIC else 0
         if live.release and (len(live.workers) < wants or not (wants or live.files)):
             missing.add(name)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqsd.config import PageSettings, SiteSettings, parse
+from tqsd.config import MachineSettings, PageSettings, SiteSettings
 from tqsd.errors import ConfigError, Problem
+from tqsd.layer import Layer, read_layer, settle
 from tqsd.page import Page, Runtime, route_of
 from tqsd.state import PAGES, SETTINGS
 
@@ -27,10 +29,30 @@ SKIPPED = frozenset({"testdata", "vendor", "node_modules", "internal", "cmd", "_
 
 
 @dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings of a site and its machine: the values, and the layers they came from, the weakest first."""
+
+    settings: SiteSettings = field(default_factory=SiteSettings)
+    layers: tuple[Layer, ...] = ()
+
+    def of_page(self, name: str, own: Layer | None) -> list[Layer]:
+        """The layers of one page, the weakest first: defaults, its page.yaml, and what this machine says of it."""
+        machine = [Layer(at.where, at.values["pages"][name], at.below("pages", name).lines) for at in self._for(name)]
+        return [*(layer.below("defaults") for layer in self.layers), *([own] if own else []), *machine]
+
+    def _for(self, page: str) -> list[Layer]:
+        return [layer for layer in self.layers if page in layer.values.get("pages", {})]
+
+
+@dataclass(frozen=True, slots=True)
 class Discovery:
-    """What `discover` found: the sound pages, and for each unsound one its route and why it cannot serve."""
+    """What `discover` found: the sound pages, and for each unsound one its route and why it cannot serve.
+
+    layers  of each sound page: where its settings come from
+    """
 
     pages: dict[str, Page] = field(default_factory=dict)
+    layers: dict[str, list[Layer]] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)  # page name -> route
     problems: tuple[Problem, ...] = ()
 
@@ -38,28 +60,49 @@ class Discovery:
         return [problem for problem in self.problems if problem.page == page]
 
 
-def read_settings(site: Path) -> SiteSettings:
-    """The settings in config/tqsd.yaml, or the defaults without that file. Raises ConfigError."""
-    path = site / SETTINGS
-    return parse(SiteSettings, _read(path, str(SETTINGS)), str(SETTINGS)) if path.exists() else SiteSettings()
+def read_settings(site: Path, etc: Path | None = None) -> Configuration:
+    """The settings in config/tqsd.yaml, under those of this machine in tqsd.yaml in `etc`. Raises ConfigError.
+
+    Neither file has to be there.
+    """
+    layers: list[Layer] = []
+    problems: list[Problem] = []
+    files: list[tuple[type[SiteSettings], Path, str]] = [(SiteSettings, site / SETTINGS, str(SETTINGS))]
+    if etc:
+        path = etc / SETTINGS.name
+        files.append((MachineSettings, path, str(path.relative_to(site) if path.is_relative_to(site) else path)))
+    for model, path, where in files:
+        try:
+            layers += [read_layer(model, read_text(path, where), where)] if path.exists() else []
+        except ConfigError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigError(problems)
+    return Configuration(settle(MachineSettings, layers), tuple(layers))
 
 
-def discover(site: Path, settings: SiteSettings) -> Discovery:
+def discover(site: Path, configuration: Configuration) -> Discovery:
     """All pages below pages/, with every problem found; a page with a problem never hides the others."""
     pages: list[Page] = []
+    layers: dict[str, list[Layer]] = {}
     broken: dict[str, str] = {}
     problems: list[Problem] = []
     for directory, name in _candidates(site / PAGES, "", False, problems):
         try:
-            pages.append(_page(site, directory, name, settings))
+            own = _own_layer(directory, f"{PAGES}/{name}/{PAGE_SETTINGS}")
+            layers[name] = configuration.of_page(name, own)
+            pages.append(_page(directory, name, settle(PageSettings, layers[name])))
         except ConfigError as error:
             broken[name] = route_of(name)
             problems.extend(Problem(p.where, p.message, p.hint, name) for p in error.problems)
+    problems.extend(_unknown_pages(configuration, {*layers, *broken}))
     sound, clashing = _without_clashes(pages)
     for page, problem in clashing:
         broken[page.name] = ""  # its route belongs to the other page
         problems.append(problem)
-    return Discovery({page.name: page for page in sound}, broken, tuple(problems))
+    return Discovery(
+        {page.name: page for page in sound}, {page.name: layers[page.name] for page in sound}, broken, tuple(problems)
+    )
 
 
 def read_not_found(site: Path) -> str | None:
@@ -139,18 +182,27 @@ def _candidates(directory: Path, name: str, inside: bool, problems: list[Problem
             yield from _candidates(directory / entry.name, below, inside, problems)
 
 
-def _page(site: Path, directory: Path, name: str, settings: SiteSettings) -> Page:
+def _unknown_pages(configuration: Configuration, names: set[str]) -> Iterator[Problem]:
+    for layer in configuration.layers:
+        for name in layer.values.get("pages", {}):
+            if name not in names:
+                close = difflib.get_close_matches(name, sorted(names), n=1)
+                hint = f"did you mean {close[0]}?" if close else "pages are named by their place below pages/"
+                yield Problem(f"{layer.place(('pages', name))}: pages.{name}", "there is no such page", hint)
+
+
+def _own_layer(directory: Path, where: str) -> Layer | None:
+    path = directory / PAGE_SETTINGS
+    return read_layer(PageSettings, read_text(path, where), where) if path.exists() else None
+
+
+def _page(directory: Path, name: str, own: PageSettings) -> Page:
     where = f"{PAGES}/{name}"
     try:
         name.encode()
     except UnicodeEncodeError:
         printable = name.encode(errors="surrogateescape").decode(errors="replace")
         raise ConfigError([Problem(f"{PAGES}/{printable}", "the name is not valid UTF-8", "rename it")]) from None
-    own = settings.defaults
-    path = directory / PAGE_SETTINGS
-    if path.exists():
-        file = f"{where}/{PAGE_SETTINGS}"
-        own = parse(PageSettings, _read(path, file), file, beneath=settings.defaults)
     runtime = _runtime(directory, own, where)
     route = own.route.rstrip("/") or "/" if own.route else route_of(name)
     return Page(name, directory, route, runtime, own)
@@ -177,7 +229,8 @@ def _runtime(directory: Path, settings: PageSettings, where: str) -> Runtime:
     raise ConfigError([Problem(where, "has a page.yaml, but nothing that could serve it", hint)])
 
 
-def _read(path: Path, where: str) -> str:
+def read_text(path: Path, where: str) -> str:
+    """The text of a settings file that people call `where`. Raises ConfigError."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -75,6 +75,9 @@ class Paths:
     def cache_of(self, slug: str) -> Path:
         return self.cache / "pages" / slug
 
+    def credentials_of(self, slug: str) -> Path:
+        return self.run / "credentials" / slug
+
     def create(self) -> None:
         for path in (self.var, self.cache, self.run):
             path.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -17,17 +17,17 @@ WSGI_CONCURRENCY = 1  # a WSGI application may keep state of the one request it 
 SERVING, STARTING, BROKEN = "serving", "starting", "broken"
 
 
-def concurrency(page: Page, status: str) -> int:
-    """How many requests at once a worker gets that told this status when it was ready."""
-    return page.settings.worker_concurrency or (WSGI_CONCURRENCY if is_wsgi(status) else CONCURRENCY[page.runtime])
+def concurrency(page: Page, runtime: str, status: str) -> int:
+    """How many requests at once a worker of this runtime gets that told this status when it was ready."""
+    return page.settings.worker_concurrency or (WSGI_CONCURRENCY if is_wsgi(status) else CONCURRENCY[Runtime(runtime)])
 
 
-def route_entry(
-    page: Page, workers: Sequence[Worker], state: str, reason: str, at_once: int = 0, files: str = ""
-) -> dict[str, Any]:
+def route_entry(page: Page, workers: Sequence[Worker], state: str, reason: str) -> dict[str, Any]:
     """One page's entry: how requests match it, and who answers them.
 
-    files  the directory that a static page is served from, by the proxies themselves
+    concurrency  how many requests at once each worker gets
+    files        the directory that a static page is served from, by the proxies themselves
+    held         whether requests wait until somebody releases the page
     """
     settings = page.settings
     return {
@@ -37,8 +37,9 @@ def route_entry(
         "hosts": list(settings.hosts),
         "strip_prefix": settings.strip_prefix,
         "max_body": settings.max_body,
-        "concurrency": at_once or concurrency(page, ""),
-        "files": files,
+        "concurrency": concurrency(page, page.runtime, ""),
+        "files": "",
+        "held": False,
         "state": state,
         "reason": reason,
         "targets": [{"port": worker.port, "release": worker.release} for worker in workers],
@@ -56,6 +57,7 @@ def broken_entry(page: str, route: str, reason: str) -> dict[str, Any]:
         "max_body": None,
         "concurrency": 1,
         "files": "",
+        "held": False,
         "state": BROKEN,
         "reason": reason,
         "targets": [],

@@ -11,7 +11,7 @@ import pytest
 
 from bench.programs import go
 from tests.sample.programs import ROOT, built, run_go, worker
-from tqsd.config import SiteSettings
+from tqsd.config import MachineSettings
 from tqsd.site import discover, read_settings
 
 ROUTES = {
@@ -27,7 +27,7 @@ JSON = {"Content_Type": "application/json"}
 
 
 def test_the_settings_of_the_sample_are_sound_and_none_differs_from_its_default() -> None:
-    assert read_settings(ROOT) == SiteSettings()
+    assert read_settings(ROOT).settings == MachineSettings()
 
 
 def test_every_page_of_the_sample_is_found() -> None:

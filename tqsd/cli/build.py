@@ -28,7 +28,7 @@ def command(pages: tuple[str, ...], start: Path, as_json: bool) -> None:
 
     site, paths = site_and_paths(start)
     paths.create()
-    discovery = discover(site, read_settings(site))
+    discovery = discover(site, read_settings(site, paths.etc))
     names = [page.removeprefix("pages/").strip("/") for page in pages] or sorted(discovery.pages)
     for name in names:
         if name not in discovery.pages:

@@ -20,18 +20,17 @@ def command(start: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from tqsd.config import SiteSettings
     from tqsd.errors import ConfigError, Problem
-    from tqsd.site import discover, read_settings
+    from tqsd.site import Configuration, discover, read_settings
 
-    site, _ = site_and_paths(start)
+    site, paths = site_and_paths(start)
     problems: list[Problem] = []
-    settings = SiteSettings()
+    configuration = Configuration()
     try:
-        settings = read_settings(site)
+        configuration = read_settings(site, paths.etc)
     except ConfigError as error:
         problems.extend(error.problems)
-    discovery = discover(site, settings)
+    discovery = discover(site, configuration)
     problems.extend(discovery.problems)
     if as_json:
         print_json({"site": str(site), "pages": len(discovery.pages), "problems": [asdict(p) for p in problems]})

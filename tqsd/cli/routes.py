@@ -16,8 +16,8 @@ def command(start: Path, as_json: bool) -> None:
     """Show which URL each page serves, as the site is on disk now."""
     from tqsd.site import discover, read_settings
 
-    site, _ = site_and_paths(start)
-    discovery = discover(site, read_settings(site))
+    site, paths = site_and_paths(start)
+    discovery = discover(site, read_settings(site, paths.etc))
     pages = sorted(discovery.pages.values(), key=lambda page: (page.route, page.name))
     if as_json:
         print_json(

@@ -44,8 +44,8 @@ def run(start: Path, addresses: tuple[str, ...], mode: Mode) -> None:
     from tqsd.site import discover, read_settings
 
     site, paths = site_and_paths(start)
-    settings = read_settings(site)
-    discovery = discover(site, settings)
+    configuration = read_settings(site, paths.etc)
+    settings, discovery = configuration.settings, discover(site, configuration)
     if not discovery.pages and not discovery.broken:
         raise TqsdError(
             f"{site} has no pages yet",

@@ -28,7 +28,13 @@ class Answers:
         return {"status": self.status}
 
     def verbs(self) -> dict[str, Answer]:
-        return {"deploy": self.deploy, "rollback": self.rollback, "restart": self.restart}
+        return {
+            "deploy": self.deploy,
+            "rollback": self.rollback,
+            "restart": self.restart,
+            "hold": self.hold,
+            "release": self.release,
+        }
 
     async def status(self, message: dict[str, Any], emit: Emit) -> dict[str, Any]:
         watcher = self._watcher
@@ -39,7 +45,7 @@ class Answers:
             "since": round(self._since, 3),
             "urls": list(place.urls),
             "proxies": self._proxies.pids(),
-            "problems": [str(problem) for problem in (*watcher.problems, *watcher.discovery.problems)],
+            "problems": [str(problem) for problem in watcher.sight.problems],
             "pages": [self._page(live) for _, live in sorted(watcher.suite.lives.items())],
         }
 
@@ -50,7 +56,7 @@ class Answers:
         if not message["pages"]:
             names = [n for n in names if self._watcher.is_stale(n) or self._watcher.suite.lives[n].reason]
         sets = [tuple(names)] if self._watcher.place.mode is Mode.PROD and names else [(name,) for name in names]
-        orders = [Order(pages, Cause.DEPLOY, message.get("who", "")) for pages in sets]
+        orders = [self._watcher.order_of(pages, Cause.DEPLOY, message.get("who", "")) for pages in sets]
         return await self._carry_out(orders)
 
     async def restart(self, message: dict[str, Any], emit: Emit) -> dict[str, Any]:
@@ -60,7 +66,7 @@ class Answers:
             release = self._watcher.suite.lives[name].release
             if release is None:
                 raise DeployError(f"{name} serves no release that could be restarted", f"tqsd deploy {name}")
-            orders.append(Order((name,), Cause.RESTART, message.get("who", ""), {name: release}, again=True))
+            orders.append(Order((name,), Cause.RESTART, message.get("who", ""), {name: release}, frozenset({name})))
         return await self._carry_out(orders)
 
     async def rollback(self, message: dict[str, Any], emit: Emit) -> dict[str, Any]:
@@ -76,6 +82,23 @@ class Answers:
         holds = self._watcher.sources_release(live)
         order = Order((name,), Cause.ROLLBACK, message.get("who", ""), {name: release}, holds=holds)
         return await self._carry_out([order])
+
+    async def hold(self, message: dict[str, Any], emit: Emit) -> dict[str, Any]:
+        """Let new requests of pages wait in the proxies, until `release` or their patience ends."""
+        return await self._set_held(self._names(message["pages"]), True)
+
+    async def release(self, message: dict[str, Any], emit: Emit) -> dict[str, Any]:
+        """Let the requests of held pages go on."""
+        return await self._set_held(self._names(message["pages"]), False)
+
+    async def _set_held(self, names: list[str], held: bool) -> dict[str, Any]:
+        suite = self._watcher.suite
+        changed = [name for name in names if suite.lives[name].held is not held]
+        for name in changed:
+            suite.lives[name].held = held
+        if changed:
+            await suite.proxies.switch(suite.table, [])
+        return {"pages": names, "changed": changed}
 
     def _choose(self, name: str, kept: Sequence[str], wanted: str | None, serving: str) -> str:
         live = self._watcher.suite.lives[name]
@@ -137,6 +160,7 @@ class Answers:
             "release": live.release.digest if live.release else None,
             "previous": pointers.previous,
             "pinned": pointers.pinned is not None,
+            "held": live.held,
             "stale": self._watcher.is_stale(name),
             "workers": [{"port": worker.port, "release": worker.release} for worker in live.workers],
             "draining": sum(len(retired.workers) for retired in live.draining),

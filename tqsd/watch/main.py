@@ -13,33 +13,33 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from tqsd.before import run_before
 from tqsd.builder.queue import BuildQueue
 from tqsd.builder.runtimes import Runtimes
 from tqsd.config import Mode, ServerSettings
 from tqsd.control.proxies import Proxies
 from tqsd.control.server import ControlServer
 from tqsd.deploy import Suite
-from tqsd.environment import worker_environment
 from tqsd.history import History
-from tqsd.launcher import launcher
 from tqsd.manager import WorkerManager
 from tqsd.manager.remote import RemoteManager
+from tqsd.outfit import outfit
 from tqsd.page import Page, Runtime
+from tqsd.place import Place
 from tqsd.recover import recover
 from tqsd.release import Release
 from tqsd.site import find_wildcard_listen, read_not_found
-from tqsd.state import Paths, PortLeases, read_json
+from tqsd.state import PortLeases, read_json
 from tqsd.store import Store
 from tqsd.systemd.listen import listeners
 from tqsd.systemd.notify import notify
 from tqsd.table import FORMAT, broken_entry, table
 from tqsd.watch.answers import Answers
 from tqsd.watch.changes import Changes
-from tqsd.watch.watcher import Place, Watcher
+from tqsd.watch.sight import Sight
+from tqsd.watch.watcher import Watcher
 from tqsd.worker import Worker
 
 _PRIORITIES = {logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
@@ -53,7 +53,7 @@ def main() -> int:
         handler.setFormatter(_Priority())
     sockets = listeners()
     (connection,) = sockets.pop("manager")
-    asyncio.run(_run(_place(os.environ), sockets, connection))
+    asyncio.run(_run(Place.of(os.environ), sockets, connection))
     return 0
 
 
@@ -63,15 +63,6 @@ class _Priority(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = _PRIORITIES.get(record.levelno, 3)
         return "\n".join(f"<{level}>{line}" for line in super().format(record).splitlines())
-
-
-def _place(environment: Mapping[str, str]) -> Place:
-    def path(name: str) -> Path:
-        return Path(environment[name])
-
-    paths = Paths(etc=path("TQS_ETC"), var=path("TQS_VAR"), cache=path("TQS_CACHE"), run=path("TQS_RUN"))
-    urls = tuple(environment.get("TQS_LISTEN", "").split())
-    return Place(path("TQS_SITE"), Mode(environment["TQS_MODE"]), paths, urls)
 
 
 async def _run(place: Place, sockets: dict[str, list[socket.socket]], connection: socket.socket) -> None:
@@ -112,8 +103,14 @@ async def _run(place: Place, sockets: dict[str, list[socket.socket]], connection
 def _watcher(place: Place, manager: WorkerManager, proxies: Proxies, leases: PortLeases, store: Store) -> Watcher:
     builder = BuildQueue(Runtimes(place.site, store, place.paths, place.mode), lanes=os.cpu_count() or 1)
 
-    def outfit(page: Page, release: Release, port: int) -> Worker:
-        return _outfit(place, page, release, port, watcher.settings.env)
+    sight = Sight(place)
+
+    def outfitted(page: Page, release: Release, port: int) -> Worker:
+        return outfit(place, page, release, port, sight.variables(page))
+
+    async def before(page: Page, release: Release) -> None:
+        environment = outfit(place, page, release, 0, sight.variables(page)).environment
+        await run_before(page, release, environment, place.site, lambda line: log.info("%s: %s", page.name, line))
 
     def next_table() -> dict[str, Any]:
         return _table(watcher, proxies.table.get("version", 0) + 1)
@@ -127,32 +124,14 @@ def _watcher(place: Place, manager: WorkerManager, proxies: Proxies, leases: Por
         ports=leases,
         store=store,
         history=History(place.paths.history),
-        outfit=outfit,
+        outfit=outfitted,
+        before=before,
         files=lambda page, release, held: _files(place, page, release, held),
         table=next_table,
         point_out=lambda page: find_wildcard_listen(place.site, page),
     )
-    watcher = Watcher(place, suite, store, Changes(place.site))
+    watcher = Watcher(sight, suite, store, Changes(place.site))
     return watcher
-
-
-def _outfit(place: Place, page: Page, release: Release, port: int, site_env: Mapping[str, str]) -> Worker:
-    directories = place.paths.state_of(page.slug), place.paths.cache_of(page.slug)
-    for directory in directories:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Worker(
-        page=page.name,
-        slug=page.slug,
-        port=port,
-        release=release.digest,
-        executable=release.executable,
-        directory=place.site,
-        environment=worker_environment(page, port, place.mode, directories, os.environ, site_env),
-        ready_timeout=page.settings.start_timeout,
-        stop_timeout=page.settings.stop_timeout,
-        launcher=launcher(release, place.paths) if release.runtime == Runtime.PYTHON else (),
-        probe=page.settings.health if release.runtime == Runtime.COMMAND else "",
-    )
 
 
 def _files(place: Place, page: Page, release: Release, held: bool) -> str:
@@ -170,9 +149,9 @@ def _table(watcher: Watcher, version: int) -> dict[str, Any]:
         return reason if place.mode is Mode.DEV or not reason else "see `tqsd status`"
 
     entries = [live.entry(shown) for live in suite.lives.values()]
-    for name, route in watcher.discovery.broken.items():
+    for name, route in watcher.sight.discovery.broken.items():
         if route and name not in suite.lives:
-            text = "\n".join(map(str, watcher.discovery.problems_of(name)))
+            text = "\n".join(map(str, watcher.sight.discovery.problems_of(name)))
             entries.append(broken_entry(name, route, shown(text)))
     return table(version, place.mode, suite.server, entries, read_not_found(place.site))
 

@@ -1,4 +1,4 @@
-"""The watcher: turns saves into orders. Which page a save touches, whether its content changed, what it replaces."""
+"""The watcher: turns saves into orders. Which pages a save touches, whether their content changed, what it replaces."""
 
 from __future__ import annotations
 
@@ -6,66 +6,61 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from tqsd.config import DeployWhen, Mode, PageSettings, SiteSettings
+from tqsd.config import DeployWhen, Mode
 from tqsd.deploy import Cause, Deployment, Live, Order, Outcome, Suite, deploy, withdraw
-from tqsd.errors import ConfigError, Problem
-from tqsd.page import Page
+from tqsd.dotenv import FILE as DOTENV
+from tqsd.page import Page, Runtime
+from tqsd.place import Place
 from tqsd.release import Release
-from tqsd.site import MARKS, PAGE_SETTINGS, Discovery, discover, own_files, read_settings
-from tqsd.state import PAGES, SETTINGS, Paths
+from tqsd.site import MARKS, PAGE_SETTINGS, own_files
+from tqsd.state import PAGES, SETTINGS
 from tqsd.store import Store
 from tqsd.watch.changes import Changes, Save
+from tqsd.watch.pattern import anchors, matching
+from tqsd.watch.sight import Sight, needs_build, needs_workers
 
 MODULE_FILES = ("go.mod", "go.sum", "go.work", "go.work.sum")
-# Settings that only the table carries; a change of any other needs new workers.
-TABLE_SETTINGS = {"route", "methods", "hosts", "strip_prefix", "max_body"}
+# In production a save is often one of many: a checkout of another commit. They become one set.
+QUIET = 1.0  # seconds without a further save
+GIT_AT_WORK = Path(".git/index.lock")
 
 log = logging.getLogger(__name__)
 
 Fingerprint = frozenset[tuple[str, int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where and how this watcher works."""
-
-    site: Path
-    mode: Mode
-    paths: Paths
-    urls: tuple[str, ...] = ()  # where the site answers
-
-
 class Watcher:
     """Keeps the suite at what the site's sources say. `orders` are the deployments under way, by page."""
 
-    def __init__(self, place: Place, suite: Suite, store: Store, changes: Changes) -> None:
-        self.place = place
+    def __init__(self, sight: Sight, suite: Suite, store: Store, changes: Changes) -> None:
+        self.place: Place = sight.place
+        self.sight = sight
         self.suite = suite
         self.store = store
         self.changes = changes
-        self.settings = SiteSettings()
-        self.discovery = Discovery()
-        self.problems: tuple[Problem, ...] = ()  # of config/tqsd.yaml
         self.orders: dict[str, asyncio.Task[Deployment]] = {}
         self.crashes: dict[str, int] = {}
-        self._seen: dict[str, Fingerprint] = {}
-        self._told: frozenset[Problem] = frozenset()
+        self._seen: dict[str, Fingerprint] = {}  # what pages were made of when they were ordered
+        self._beside: dict[str, Fingerprint] = {}  # what the files were that pages watch without being made of them
+        self._due: set[str] = set()  # pages that changed and wait for quiet
+        self._quiet: asyncio.Task[None] | None = None
 
     @property
     def on_save(self) -> bool:
-        when = self.settings.deploy or (DeployWhen.ON_SAVE if self.place.mode is Mode.DEV else DeployWhen.ON_COMMAND)
-        return when is DeployWhen.ON_SAVE
+        default = DeployWhen.ON_SAVE if self.place.mode is Mode.DEV else DeployWhen.ON_COMMAND
+        return (self.sight.settings.deploy or default) is DeployWhen.ON_SAVE
 
     def look(self) -> None:
         """Read settings and pages afresh into `lives`, for the start; later `follow` keeps up."""
-        self._read()
-        self.suite.lives = {name: Live(page) for name, page in self.discovery.pages.items()}
-        for live in self.suite.lives.values():
-            self._seen[live.page.name] = self._fingerprint(live)
+        self.sight.read()
+        self.suite.server = self.sight.settings.server
+        self.suite.lives = {name: Live(page) for name, page in self.sight.discovery.pages.items()}
+        for name, live in self.suite.lives.items():
+            self._seen[name] = self._fingerprint(live)
+            self._beside[name] = self._files_beside(live)
 
     async def begin(self, missing: Iterable[str]) -> None:
         """Order what has to happen at the start: releases without workers start, new and changed pages build."""
@@ -74,7 +69,7 @@ class Watcher:
             release = live.release
             if release is not None and (self._is_current(live, release, unknown=True) or not self.on_save):
                 if name in missing:
-                    self.order(Order((name,), Cause.START, releases={name: release}, again=True))
+                    self.order(Order((name,), Cause.START, releases={name: release}, afresh=frozenset({name})))
             else:
                 self.order(Order((name,), Cause.START))
         self._watch()
@@ -105,10 +100,26 @@ class Watcher:
         task.add_done_callback(lambda done: self._over(order, done))
         return task
 
+    def order_of(self, names: Collection[str], cause: Cause, who: str = "", settle: float = 0.0) -> Order:
+        """An order that brings pages to their present sources; without a build where only files they watch changed."""
+        kept, afresh = {}, set()
+        for name in names:
+            live = self.suite.lives[name]
+            beside, self._beside[name] = self._beside.get(name), self._files_beside(live)
+            if beside != self._beside[name]:
+                afresh.add(name)
+                if live.release is not None and not self._has_news(live):
+                    kept[name] = live.release
+        if cause is Cause.SAVE and len(kept) == len(names):
+            cause = Cause.WATCH
+        return Order(tuple(sorted(names)), cause, who, kept, frozenset(afresh), settle=settle)
+
     def is_stale(self, name: str) -> bool:
-        """Whether the sources of a page differ from the release that serves."""
+        """Whether the sources of a page, or the files it watches, differ from what serves."""
         live = self.suite.lives[name]
-        return live.release is None or self.suite.builder.stale(live.page, live.release)
+        if live.release is None or self.suite.builder.stale(live.page, live.release):
+            return True
+        return self._beside.get(name, frozenset()) != self._files_beside(live)
 
     def sources_release(self, live: Live) -> str:
         """The release that the present sources would give, if the store has it; else "?"."""
@@ -119,7 +130,7 @@ class Watcher:
 
     async def _run(self, order: Order) -> Deployment:
         pages = ", ".join(order.pages)
-        if not order.releases:
+        if len(order.releases) < len(order.pages):
             log.info("%s: building", pages)
         record = await deploy(order, self.suite)
         if record.outcome is Outcome.SWITCHED:
@@ -128,7 +139,7 @@ class Watcher:
         elif record.outcome is Outcome.UNCHANGED:
             log.info("%s: release %s serves already", pages, ", ".join(record.releases.values()))
         else:
-            serving = all(self.suite.lives[n].workers for n in order.pages if n in self.suite.lives)
+            serving = all(self.suite.lives[n].serves for n in order.pages if n in self.suite.lives)
             rest = "the old version serves on" if serving else "the page answers 503"
             text = "\n".join(filter(None, (record.error, record.output, record.hint and f"-> {record.hint}")))
             log.error("%s: %s (%s)", pages, text, rest)
@@ -150,13 +161,43 @@ class Watcher:
             await self.rediscover(come_and_go=self.on_save)
         if not self.on_save:
             return
-        for name in self._touched(save.paths):
-            live = self.suite.lives[name]
-            seen = self._fingerprint(live)
-            if seen != self._seen.get(name):
-                self._seen[name] = seen
-                if self._has_news(live):
-                    self.order(Order((name,), Cause.SAVE, settle=time.monotonic() - save.first))
+        changed = [name for name in self._touched(save.paths) if self._changed(self.suite.lives[name])]
+        if self.place.mode is Mode.PROD:
+            self._wait_for_quiet(changed)
+            return
+        for name in changed:
+            self.order(self.order_of([name], Cause.SAVE, settle=time.monotonic() - save.first))
+
+    def _changed(self, live: Live) -> bool:
+        """Whether a page that a save touched has to be deployed."""
+        name = live.page.name
+        if self._beside.get(name) != self._files_beside(live):
+            return True
+        seen = self._fingerprint(live)
+        if seen == self._seen.get(name):
+            return False
+        self._seen[name] = seen
+        return self._has_news(live)
+
+    def _wait_for_quiet(self, changed: Iterable[str]) -> None:
+        self._due.update(changed)
+        if self._due:
+            if self._quiet:
+                self._quiet.cancel()
+            self._quiet = self.suite.spawn(self._deploy_when_quiet())
+
+    async def _deploy_when_quiet(self) -> None:
+        """Deploy all that is due as one set, together with the sets that it would cut short."""
+        await asyncio.sleep(QUIET)
+        while (self.place.site / GIT_AT_WORK).exists():
+            await asyncio.sleep(QUIET)  # git tells of its end by removing a file, which may also just be left over
+        names = {name for name in self._due if name in self.suite.lives}
+        self._due.clear()
+        for name, task in self.orders.items():
+            if any(self.orders.get(other) is task for other in names):
+                names.add(name)
+        if names:
+            self.order(self.order_of(names, Cause.SAVE))
 
     def _has_news(self, live: Live) -> bool:
         """Whether the content differs from what serves, failed, or is being built: a mere touch is no news."""
@@ -180,17 +221,20 @@ class Watcher:
 
     def _is_structural(self, path: Path) -> bool:
         """Whether a change there can add, remove or change a page, not only its content."""
-        pages = self.place.site / PAGES
+        pages, settings = self.place.site / PAGES, self.place.site / SETTINGS
+        within = [live.page for live in self.suite.lives.values() if live.page.directory in path.parents]
         if path.name in MARKS and path.exists():
-            return not any(live.page.directory == path.parent for live in self.suite.lives.values())
-        settings = self.place.site / SETTINGS
-        if path in (settings, settings.parent) or path.name in (PAGE_SETTINGS, *MARKS):
+            return not any(page.directory == path.parent and page.runtime is MARKS[path.name] for page in within)
+        if path in (settings, settings.parent, self.place.site / DOTENV, self.place.paths.etc / SETTINGS.name):
             return True
-        return path == pages or (pages in path.parents and (path.is_dir() or not path.exists()))
+        if path.name in (PAGE_SETTINGS, *MARKS):
+            return True
+        return path == pages or (pages in path.parents and (path.is_dir() or not path.exists() or not within))
 
     def _touched(self, paths: Iterable[Path]) -> Iterator[str]:
         for name, live in self.suite.lives.items():
             places = {live.page.directory, *self.suite.builder.watches(live.page, live.release)}
+            places.update(anchors(self.place.site, live.page.settings.watch))
             if any(places & {path, *path.parents} or path.name in MODULE_FILES for path in paths):
                 yield name
 
@@ -203,49 +247,55 @@ class Watcher:
         files += [self.place.site / name for name in MODULE_FILES]
         return frozenset(_stamps(files))
 
-    def _read(self) -> None:
-        try:
-            self.settings = read_settings(self.place.site)
-            self.problems = ()
-        except ConfigError as error:
-            self.problems = error.problems
-        self.discovery = discover(self.place.site, self.settings)
-        self.suite.server = self.settings.server
-        told, self._told = self._told, frozenset((*self.problems, *self.discovery.problems))
-        for problem in self._told - told:
-            log.error("%s", problem)
+    def _files_beside(self, live: Live) -> Fingerprint:
+        return frozenset(_stamps(matching(self.place.site, live.page.settings.watch)))
 
     async def rediscover(self, come_and_go: bool) -> None:
         """Read settings and pages again and bring the suite in line.
 
         come_and_go  whether new pages are deployed and removed ones withdrawn; on-command that waits for the command
         """
-        before, settings = self.discovery, self.settings
-        self._read()
-        lives, found, broken = self.suite.lives, self.discovery.pages, self.discovery.broken
-        if settings.server.listen != self.settings.server.listen:
+        sight, lives = self.sight, self.suite.lives
+        before, settings = sight.discovery, sight.settings
+        variables = {name: sight.variables(live.page) for name, live in lives.items()}
+        sight.read()
+        self.suite.server = sight.settings.server
+        found, broken = sight.discovery.pages, sight.discovery.broken
+        if settings.server.listen != sight.settings.server.listen:
             log.warning("server.listen has changed: that takes effect at the next start")
-        orders = []
+        orders: list[Order] = []
         for name in lives.keys() & found.keys():
-            live = lives[name]
-            if settings.env != self.settings.env or _needs_workers(live.page, found[name]):
-                holds = not self.on_save or self.suite.store.pointers(live.page.slug).pinned
-                kept = {name: live.release} if live.release and holds else {}
-                orders.append(Order((name,), Cause.SETTINGS, releases=kept, again=True))
-            live.page = found[name]
+            old, lives[name].page = lives[name].page, found[name]
+            changed = sight.variables(found[name]) != variables[name]
+            orders += self._orders_for_settings(lives[name], old, changed)
         if come_and_go:
             await self._withdraw([name for name in lives if name not in found and name not in broken])
             for name in found.keys() - lives.keys():
                 lives[name] = Live(found[name])
                 log.info("%s: new, serves %s", name, found[name].route)
-                orders.append(Order((name,), Cause.SAVE))
-        if (before, settings) != (self.discovery, self.settings):
+                if self.place.mode is Mode.PROD and self.on_save:
+                    self._wait_for_quiet([name])
+                else:
+                    orders.append(Order((name,), Cause.SAVE))
+        if (before, settings) != (sight.discovery, sight.settings):
             await self.suite.proxies.switch(self.suite.table, [])
         for order in orders:
-            self._seen[order.pages[0]] = self._fingerprint(lives[order.pages[0]])
-            if self.on_save or order.releases:
-                self.order(order)
+            for name in order.pages:
+                self._seen[name] = self._fingerprint(lives[name])
+            self.order(order)
         self._watch()
+
+    def _orders_for_settings(self, live: Live, old: Page, changed_variables: bool) -> Iterator[Order]:
+        """What a page's changed settings ask for. Where sources do not deploy by themselves, its release is kept."""
+        page, name = live.page, live.page.name
+        kept = not self.on_save or bool(self.suite.store.pointers(page.slug).pinned)
+        releases = {name: live.release} if live.release and kept else {}
+        builds = needs_build(old, page)
+        if (changed_variables or needs_workers(old, page)) and (builds or page.runtime is not Runtime.STATIC):
+            if self.on_save or releases:
+                yield Order((name,), Cause.SETTINGS, releases=releases, afresh=frozenset({name}))
+        elif builds and not kept:
+            yield Order((name,), Cause.SETTINGS)
 
     async def _withdraw(self, names: list[str]) -> None:
         for name in names:
@@ -257,18 +307,12 @@ class Watcher:
 
     def _watch(self) -> None:
         site = self.place.site
-        directories = {site, site / PAGES, site / SETTINGS.parent}
+        directories = {site, site / PAGES, site / SETTINGS.parent, self.place.paths.etc}
         for live in self.suite.lives.values():
             directories |= self.suite.builder.watches(live.page, live.release)
+            directories.update(anchors(site, live.page.settings.watch))
         for refused in self.changes.watch(directories):
             log.warning("%s", refused)
-
-
-def _needs_workers(old: Page, new: Page) -> bool:
-    def lasting(settings: PageSettings) -> dict[str, object]:
-        return settings.model_dump(exclude=TABLE_SETTINGS)
-
-    return lasting(old.settings) != lasting(new.settings)
 
 
 def _stamps(files: Iterable[Path]) -> Iterator[tuple[str, int, int]]:
