@@ -116,6 +116,7 @@ class ServerSettings(Settings):
     max_head: Annotated[Size, Field(ge=1024, le=1 << 20)] = 32 << 10
     max_target: Annotated[Size, Field(ge=256, le=1 << 16)] = 8 << 10
     max_connections: Annotated[int, Field(ge=1)] = 10000
+    proxies: Annotated[int, Field(ge=1, le=64)] = 1
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
 
     @field_validator("listen")
@@ -172,6 +173,10 @@ class BuildSettings(Settings):
     race: bool = False
     tags: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")], ...] = ()
     ldflags: Plain = ""
+    private: tuple[Annotated[str, Field(pattern=r"^[^\s,]+$")], ...] = ()
+    toolchain: Annotated[str, Field(pattern=r"^(local|auto|go[1-9][0-9]*\.[0-9]+(\.[0-9]+)?((rc|beta)[0-9]+)?)$")] = (
+        "local"
+    )
     index: Plain = ""
     sdist: bool = False
     timeout: Seconds = 600.0

@@ -66,6 +66,14 @@ class Paths:
         return self.var / "history.jsonl"
 
     @property
+    def log(self) -> Path:
+        return self.var / "log" / "tqsd.jsonl"
+
+    @property
+    def credentials(self) -> Path:
+        return self.run / "credentials"
+
+    @property
     def table(self) -> Path:
         return self.run / "table.json"
 
@@ -76,7 +84,7 @@ class Paths:
         return self.cache / "pages" / slug
 
     def credentials_of(self, slug: str) -> Path:
-        return self.run / "credentials" / slug
+        return self.credentials / slug
 
     def create(self) -> None:
         for path in (self.var, self.cache, self.run):

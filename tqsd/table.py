@@ -68,7 +68,7 @@ def table(
     version: int, mode: Mode, server: ServerSettings, entries: Sequence[dict[str, Any]], not_found: str | None
 ) -> dict[str, Any]:
     """The table of this `version`; `not_found` is the site's own 404 page, if it has one."""
-    settings = server.model_dump(mode="json", exclude={"listen"})
+    settings = server.model_dump(mode="json", exclude={"listen", "proxies"})
     return {
         "format": FORMAT,
         "version": version,

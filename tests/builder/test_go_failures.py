@@ -103,6 +103,61 @@ def test_a_newer_go_than_there_is_is_asked_for_by_name(tmp_path: Path) -> None:
     assert "install Go 1.999 or newer" in caught.value.hint
 
 
+def test_a_toolchain_that_cannot_be_had_is_named(tmp_path: Path) -> None:
+    site = Site(tmp_path, {"pages/a/main.go": QUIET})
+    page = site.page("a", toolchain="go1.999.0")
+    with pytest.raises(
+        BuildError, match=r"the Go that `build\.toolchain` names cannot be had: .*go1\.999\.0"
+    ) as caught:
+        site.build(page)
+    assert "build: {toolchain: local}" in caught.value.hint
+
+
+def test_the_toolchain_that_is_there_may_be_named(tmp_path: Path) -> None:
+    site = Site(tmp_path, {"pages/a/main.go": QUIET})
+    release = site.build("a")
+    manifest = site.store.manifest(release)
+    assert manifest is not None
+    assert site.build(site.page("a", toolchain=manifest.toolchain)).digest == release.digest
+    assert site.build(site.page("a", toolchain="auto")).digest == release.digest
+
+
+def with_a_database(tmp_path: Path, module: str, mock: str) -> Site:
+    """A site that uses a package with parts in C, in place of the one that would be downloaded."""
+    there = tmp_path / "db"
+    site = Site(
+        tmp_path / "site",
+        {"pages/a/main.go": f'package main\n\nimport db "{module}"\n\nfunc main() {{ println(db.Name()) }}\n'},
+        module=f"module site\n\ngo 1.21\n\nrequire {module} v1.0.0\n\nreplace {module} => {there}\n",
+    )
+    for name, text in {
+        "go.mod": f"module {module}\n\ngo 1.21\n",
+        "db.go": 'package db\n\n// int one() { return 1; }\nimport "C"\n\nfunc Name() int { return int(C.one()) }\n',
+        "mock.go": mock,
+    }.items():
+        there.mkdir(exist_ok=True)
+        (there / name).write_text(text)
+    return site
+
+
+def test_a_package_that_compiles_without_c_and_then_refuses_to_work_is_explained(tmp_path: Path) -> None:
+    mock = "//go:build !cgo\n\npackage db\n\nfunc Name() int { panic(0) }\n"
+    site = with_a_database(tmp_path, "github.com/mattn/go-sqlite3", mock)
+    with pytest.raises(BuildError, match=r"a uses github\.com/mattn/go-sqlite3, which does not work") as caught:
+        site.build("a")
+    assert "build: {cgo: true}" in caught.value.hint
+    assert "modernc.org/sqlite" in caught.value.hint
+    assert output_of(site.build(site.page("a", cgo=True))) == "1"
+
+
+def test_what_does_not_compile_for_want_of_c_has_a_hint(tmp_path: Path) -> None:
+    site = with_a_database(tmp_path, "example.org/db", "package db\n")
+    with pytest.raises(BuildError, match=r"undefined: db\.Name") as caught:
+        site.build("a")
+    assert "build: {cgo: true}" in caught.value.hint
+    assert output_of(site.build(site.page("a", cgo=True))) == "1"
+
+
 def test_without_go_mod_the_hint_makes_one(tmp_path: Path) -> None:
     main = QUIET.replace("func", 'import "example.org/x"\n\nfunc')
     site = Site(tmp_path, {"pages/a/main.go": main}, module="")

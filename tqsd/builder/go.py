@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from tqsd.builder import cgo
 from tqsd.builder.imports import SourceReader, Sources, module_name, nearest, sources_of
 from tqsd.builder.overlay import READY, READY_FILE, READY_MARK, Module, overlay, ready_hash
 from tqsd.builder.sources import copy, name_of
 from tqsd.builder.toolchain import (
+    ASK_TIMEOUT,
     Outcome,
     Toolchain,
     find_toolchain,
@@ -36,7 +38,6 @@ from tqsd.store import Store, full
 
 _MODULE = "site"  # what a site without go.mod is taken for
 _MEMORY_LIMIT = "1GiB"  # below it the compiler collects no garbage, which is faster
-_CGO_HINT = "code in C needs `build: {cgo: true}` in the page's page.yaml"
 _ATTEMPTS = 2  # at a page that changes while it is compiled
 
 P = ParamSpec("P")
@@ -45,10 +46,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The directories of code outside its own that a page needs, as long as its sources have this shape."""
+    """The directories of code outside its own that a page needs, as long as its sources have this shape.
+
+    c_parts  packages whose parts in C are left out
+    """
 
     shape: str = ""
     packages: tuple[Path, ...] = ()
+    c_parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class GoBuilder:
         self._store = store
         self._environment = go_environment(cache, mode)
         self._reader = SourceReader(self._site, self._environment.get("GOWORK", ""))
-        self._toolchain: Toolchain | None = None
+        self._toolchains: dict[tuple[str, Path], Toolchain] = {}
         self._known: dict[str, _Known] = {}  # by page
         self._ignored: dict[str, tuple[str, frozenset[str]]] = {}  # by page: for which files asked, and the answer
 
@@ -96,7 +101,7 @@ class GoBuilder:
         if manifest is None:
             return True
         try:
-            toolchain = self._find_toolchain()
+            toolchain = self._find_toolchain(page)
         except BuildError:
             pass  # without a compiler there is nothing newer to be had from another one
         else:
@@ -119,21 +124,28 @@ class GoBuilder:
         own = page.directory
         return frozenset(place for place in places if not (place.is_relative_to(own) or own.is_relative_to(place)))
 
-    def _find_toolchain(self) -> Toolchain:
-        if self._toolchain is None or not self._toolchain.is_current():
-            self._toolchain = find_toolchain(self._site, self._environment)
-        return self._toolchain
+    def _find_toolchain(self, page: Page) -> Toolchain:
+        """The Go that the page asks for; what it asks may depend on the go.mod above it."""
+        wanted = page.settings.build.toolchain
+        place = self._site if wanted == "local" else page.directory
+        known = self._toolchains.get((wanted, place))
+        if known is None or not (known.is_current() and wanted != "auto"):
+            environment = {**self._environment, "GOTOOLCHAIN": wanted}
+            known = self._toolchains[wanted, place] = find_toolchain(
+                place, environment, max(ASK_TIMEOUT, page.settings.build.timeout)
+            )
+        return known
 
     async def _plan(self, page: Page) -> _Plan:
         """What a build of the page would take now; `go list` runs only when it could say something new."""
-        toolchain = await _in_thread(self._find_toolchain)
+        toolchain = await _in_thread(self._find_toolchain, page)
         flags = _flags(page, toolchain)
         known = self._recall(page, None)
         sources = await self._read(page, toolchain, flags, known.packages)
         if sources.shape != known.shape:
-            packages, complete = await self._list_packages(_Plan(page, toolchain, flags, known, sources))
-            sources = await self._read(page, toolchain, flags, packages)
-            known = _Known(sources.shape if complete else "", packages)
+            known, complete = await self._list_packages(_Plan(page, toolchain, flags, known, sources))
+            sources = await self._read(page, toolchain, flags, known.packages)
+            known = replace(known, shape=sources.shape if complete else "")
         self._known[page.name] = known
         return _Plan(page, toolchain, flags, known, sources)
 
@@ -155,14 +167,14 @@ class GoBuilder:
     def _packages(self, manifest: Manifest) -> tuple[Path, ...]:
         return tuple(self._site / name for name in manifest.packages)
 
-    async def _list_packages(self, plan: _Plan) -> tuple[tuple[Path, ...], bool]:
+    async def _list_packages(self, plan: _Plan) -> tuple[_Known, bool]:
         """The directories of code outside the page's that it is compiled with, and whether that is all of them.
 
         Code of the standard library and of the module cache does not count: it never changes.
         """
         page, toolchain = plan.page, plan.toolchain
         with overlay(plan.page.directory, self._module(plan)) as laid_over:
-            fields = "-json=Dir,Standard,Error,DepsErrors"
+            fields = "-json=Dir,ImportPath,Standard,CgoFiles,IgnoredGoFiles,Error,DepsErrors"
             arguments = ["list", "-e", "-deps", fields, f"-overlay={laid_over}", *_selection(page)]
             outcome = await self._go(plan, [*arguments, *await self._file_arguments(plan)])
         if outcome.status:
@@ -174,7 +186,9 @@ class GoBuilder:
         complete = not any("Error" in package or "DepsErrors" in package for package in listed)
         if not complete:
             kept |= self._missing(plan)
-        return tuple(sorted(kept)), complete
+        c_parts = () if _uses_cgo(page) else cgo.parts_left_out(listed)
+        cgo.refuse_useless(page.name, c_parts)
+        return _Known(packages=tuple(sorted(kept)), c_parts=c_parts), complete
 
     def _missing(self, plan: _Plan) -> set[Path]:
         """Where packages of the page's module would have to be: watched, so that one which appears is noticed."""
@@ -199,7 +213,7 @@ class GoBuilder:
         if not chosen:
             raise BuildError(
                 f"every Go file of {page.name} excludes itself from this build",
-                _CGO_HINT if _lacks_cgo(plan) else "see the //go:build lines and the names of the files",
+                cgo.HINT if _lacks_cgo(plan) else "see the //go:build lines and the names of the files",
             )
         for name in chosen:
             if go[name].package not in ("main", ""):
@@ -283,6 +297,7 @@ class GoBuilder:
             **plan.toolchain.platform,
             "CGO_ENABLED": f"{_uses_cgo(page):d}",
             "GOMEMLIMIT": _MEMORY_LIMIT,
+            **({"GOPRIVATE": ",".join(page.settings.build.private)} if page.settings.build.private else {}),
             "PWD": str(directory),  # by another name of the directory, Go would not find the overlay's files in it
             **variables,
         }
@@ -327,7 +342,7 @@ class GoBuilder:
         if hint.startswith("go get") and self._lacking_module(plan.page) is not None:
             hint = f"go mod init {_MODULE} && {hint}"
         if not hint and _lacks_cgo(plan):
-            hint = _CGO_HINT
+            hint = cgo.HINT
         if not hint and any(path.suffix != ".go" for path in sources_of(plan.page.directory)):
             hint = "C and assembler files are compiled in packages of their own only: move them to one, import that"
         return hint
@@ -342,7 +357,8 @@ def _uses_cgo(page: Page) -> bool:
 
 
 def _lacks_cgo(plan: _Plan) -> bool:
-    return not _uses_cgo(plan.page) and any("C" in head.imports for head in plan.sources.go.values())
+    own = any("C" in head.imports for head in plan.sources.go.values())
+    return not _uses_cgo(plan.page) and (own or bool(plan.known.c_parts))
 
 
 def _selection(page: Page) -> list[str]:

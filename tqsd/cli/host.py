@@ -11,11 +11,12 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -29,7 +30,7 @@ from tqsd.manager.daemon import Daemon, Sockets
 from tqsd.manager.embedded import EmbeddedManager
 from tqsd.manager.notifications import Notifications
 from tqsd.manager.remote import serve
-from tqsd.state import Paths
+from tqsd.place import Place
 
 BACKLOG = 4096  # connections that wait while a proxy restarts
 _WATCHER_STOP = 10.0  # seconds
@@ -40,19 +41,18 @@ _CLOSING = 5.0  # seconds for a proxy to close what is left when its time to dra
 class Hosting:
     """What one host serves, and how."""
 
-    site: Path
-    paths: Paths
-    mode: Mode
+    place: Place
     drain_timeout: float  # seconds
+    proxies: int = 1
 
 
 @contextlib.contextmanager
 def only_one(hosting: Hosting) -> Iterator[None]:
     """Hold the site's lock. Raises TqsdError when another tqsd serves this site already."""
-    if "\n" in str(hosting.site):
+    if "\n" in str(hosting.place.site):
         raise UsageError("the path of the site contains a line break", "move the site to another place")
-    hosting.paths.create()
-    path = hosting.paths.run / "lock"
+    hosting.place.paths.create()
+    path = hosting.place.paths.run / "lock"
     with path.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,7 +60,7 @@ def only_one(hosting: Hosting) -> Iterator[None]:
             lock.seek(0)
             pid = lock.read().strip() or "?"
             raise TqsdError(
-                f"tqsd already serves {hosting.site} (process {pid})",
+                f"tqsd already serves {hosting.place.site} (process {pid})",
                 "see it with `tqsd status`; end it with Ctrl-C there",
             ) from None
         lock.truncate(0)
@@ -124,17 +124,21 @@ class Host:
         self._signals: asyncio.Queue[int] = asyncio.Queue()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._signals.put_nowait, number)
-        hosting.paths.table.unlink(missing_ok=True)  # of an earlier life; its workers are gone
-        self._control = [(name, listen(hosting.paths.run / f"{name}.sock", 0o600)) for name in SOCKETS]
+        hosting.place.paths.table.unlink(missing_ok=True)  # of an earlier life; its workers are gone
+        self._control = [(name, listen(hosting.place.paths.run / f"{name}.sock", 0o600)) for name in SOCKETS]
         self._manager = EmbeddedManager(lambda worker, text: lines.say(worker.page, text))
         self._notifications = Notifications()
         self._serving: set[asyncio.Task[None]] = set()
-        self._proxy = self._daemon("tqsd.proxy.main", lambda: [("http", listener) for listener in listeners])
+        self._proxies = [
+            self._daemon("tqsd.proxy.main", lambda: [("http", listener) for listener in listeners])
+            for _ in range(hosting.proxies)
+        ]
         self._watcher = self._daemon("tqsd.watch.main", self._watcher_sockets)
 
     async def run(self, started: Callable[[], None]) -> None:
         """Serve until a signal, then drain and end; a second one ends at once. `started` is called once it serves."""
-        self._proxy.start()
+        for proxy in self._proxies:
+            proxy.start()
         self._watcher.start()
         greeting = asyncio.create_task(self._greet(started))
         await self._signals.get()
@@ -146,30 +150,34 @@ class Host:
         await asyncio.wait({orderly, again}, return_when=asyncio.FIRST_COMPLETED)
         again.cancel()
         if not orderly.done():
-            self._proxy.signal(signal.SIGKILL)
+            for proxy in self._proxies:
+                proxy.signal(signal.SIGKILL)
             self._watcher.signal(signal.SIGKILL)
             self._manager.kill()
         await orderly
 
     async def _greet(self, started: Callable[[], None]) -> None:
-        await self._proxy.ready.wait()
+        for proxy in self._proxies:
+            await proxy.ready.wait()
         await self._watcher.ready.wait()
         started()
 
     async def _end(self) -> None:
         """Requests first, then what serves them, then what both were reached by."""
-        await self._proxy.stop(self._hosting.drain_timeout + _CLOSING)
+        patience = self._hosting.drain_timeout + _CLOSING
+        await asyncio.gather(*(proxy.stop(patience) for proxy in self._proxies))
         await self._watcher.stop(_WATCHER_STOP)
         await self._manager.close()
         await asyncio.gather(*self._serving, return_exceptions=True)
         self._notifications.close()
         for name, listener in self._control:
             listener.close()
-            (self._hosting.paths.run / f"{name}.sock").unlink(missing_ok=True)
-        self._hosting.paths.table.unlink(missing_ok=True)
+            (self._hosting.place.paths.run / f"{name}.sock").unlink(missing_ok=True)
+        self._hosting.place.paths.table.unlink(missing_ok=True)
+        shutil.rmtree(self._hosting.place.paths.credentials, ignore_errors=True)
 
     def _daemon(self, module: str, sockets: Callable[[], Sockets]) -> Daemon:
-        environment = _environment(self._hosting, self._listeners)
+        environment = _environment(replace(self._hosting.place, urls=tuple(map(url, self._listeners))))
         return Daemon(module, environment, sockets, self._notifications, lambda line: self._lines.say("tqsd", line))
 
     def _watcher_sockets(self) -> Sockets:
@@ -188,16 +196,10 @@ def url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _environment(hosting: Hosting, listeners: Sequence[socket.socket]) -> dict[str, str]:
+def _environment(place: Place) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "PYTHONUNBUFFERED": "1",
-        "TQS_SITE": str(hosting.site),
-        "TQS_MODE": hosting.mode.value,
-        "TQS_ETC": str(hosting.paths.etc),
-        "TQS_VAR": str(hosting.paths.var),
-        "TQS_CACHE": str(hosting.paths.cache),
-        "TQS_LISTEN": " ".join(map(url, listeners)),
-        "TQS_RUN": str(hosting.paths.run),
+        **place.told(),
     }

@@ -40,7 +40,10 @@ def run(start: Path, addresses: tuple[str, ...], mode: Mode) -> None:
     from tqsd.builder.toolchain import find_toolchain
     from tqsd.cli.host import Host, Hosting, bind, only_one, url
     from tqsd.cli.terminal import Lines
+    from tqsd.environment import not_passed
+    from tqsd.log import LogFile
     from tqsd.page import Runtime
+    from tqsd.place import Place
     from tqsd.site import discover, read_settings
 
     site, paths = site_and_paths(start)
@@ -54,10 +57,10 @@ def run(start: Path, addresses: tuple[str, ...], mode: Mode) -> None:
     if any(page.runtime is Runtime.GO for page in discovery.pages.values()):
         find_toolchain(site, os.environ)
     listen = _addresses(addresses) or settings.server.listen
-    hosting = Hosting(site, paths, mode, settings.server.drain_timeout)
+    hosting = Hosting(Place(site, mode, paths), settings.server.drain_timeout, settings.server.proxies)
     with only_one(hosting):
         listeners = [bind(address, mode) for address in listen]
-        lines = Lines()
+        lines = Lines(log=LogFile(paths.log))
 
         def started() -> None:
             lines.plain(_greeting(site, [url(listener) for listener in listeners]))
@@ -65,6 +68,8 @@ def run(start: Path, addresses: tuple[str, ...], mode: Mode) -> None:
                 lines.plain(f"  {page.route:<24} pages/{page.name}")
             for problem in discovery.problems:
                 lines.plain(f"  ! {problem}")
+            if mode is Mode.DEV and (names := not_passed(os.environ)):
+                lines.plain(f"\nnot passed on to pages: {', '.join(names)} (put what they need into .env)\n")
 
         async def serve() -> None:
             await Host(hosting, listeners, lines).run(started)

@@ -6,9 +6,12 @@ import os
 import queue
 import sys
 import threading
-from typing import TextIO
+import time
+from typing import Protocol, TextIO
 
 import click
+
+from tqsd.log import entry
 
 _COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_yellow")
 _LEVELS = {"3": "red", "4": "yellow", "6": None}
@@ -19,17 +22,19 @@ def has_colours(stream: TextIO) -> bool:
     return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
-class Lines:
-    """Prints from a thread of its own: a paused terminal must not stop the process that owns the workers."""
+class Writable(Protocol):
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> None: ...
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._colours = has_colours(self._stream)
-        self._waiting: queue.Queue[str | None] = queue.Queue(_ROOM)
-        self._dropped = 0
-        self._width = 8
-        self._thread = threading.Thread(target=self._print, name="lines", daemon=True)
-        self._thread.start()
+
+class Lines:
+    """Shows lines on `stream` and keeps them in `log`, if there is one."""
+
+    def __init__(self, stream: TextIO | None = None, log: Writable | None = None) -> None:
+        stream = stream or sys.stderr
+        self._style = Style(has_colours(stream))
+        self._shown = _Outlet(stream)
+        self._kept = _Outlet(log) if log else None
 
     def say(self, source: str, text: str) -> None:
         """One line of `source`; a <3> or <4> in front (sd-daemon(3)) marks errors and warnings, <7> is left out."""
@@ -37,38 +42,68 @@ class Lines:
             return
         level = text[1] if text[:1] == "<" and text[2:3] == ">" and text[1] in _LEVELS else ""
         text = text[3:] if level else text
+        self._shown.put(self._style.line(source, int(level or 6), text))
+        if self._kept:
+            self._kept.put(entry(time.time(), source, int(level or 6), text))
+
+    def plain(self, text: str) -> None:
+        self._shown.put(text + "\n")
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Write what waits, as far as it is taken within `timeout` seconds."""
+        for outlet in (self._shown, self._kept):
+            if outlet:
+                outlet.close(timeout)
+
+
+class Style:
+    """How a line of a source looks; the column of sources grows with the longest name."""
+
+    def __init__(self, colours: bool) -> None:
+        self._colours = colours
+        self._width = 8
+
+    def line(self, source: str, level: int, text: str) -> str:
         self._width = min(max(self._width, len(source)), 24)
         name = f"{source:<{self._width}}"
         if self._colours:
             name = click.style(name, fg=_COLOURS[sum(source.encode()) % len(_COLOURS)])
-            text = click.style(text, fg=_LEVELS.get(level)) if _LEVELS.get(level) else text
-        self._put(f"{name} | {text}\n")
+            colour = _LEVELS.get(str(level))
+            text = click.style(text, fg=colour) if colour else text
+        return f"{name} | {text}\n"
 
-    def plain(self, text: str) -> None:
-        self._put(text + "\n")
 
-    def close(self, timeout: float = 2.0) -> None:
-        """Print what waits, as far as the terminal takes it within `timeout` seconds."""
+class _Outlet:
+    """Writes from a thread of its own: a paused terminal or disk must not stop the process that owns the workers."""
+
+    def __init__(self, stream: Writable) -> None:
+        self._stream = stream
+        self._waiting: queue.Queue[str | None] = queue.Queue(_ROOM)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._write, name="lines", daemon=True)
+        self._thread.start()
+
+    def put(self, line: str) -> None:
+        try:
+            self._waiting.put_nowait(line)
+        except queue.Full:
+            self._dropped += 1
+
+    def close(self, timeout: float) -> None:
         try:
             self._waiting.put(None, timeout=timeout)
         except queue.Full:
             return
         self._thread.join(timeout)
 
-    def _put(self, line: str) -> None:
-        try:
-            self._waiting.put_nowait(line)
-        except queue.Full:
-            self._dropped += 1
-
-    def _print(self) -> None:
+    def _write(self) -> None:
         while (line := self._waiting.get()) is not None:
             try:
                 if self._dropped:
                     dropped, self._dropped = self._dropped, 0
-                    self._stream.write(f"({dropped} lines were dropped: they came faster than they could be shown)\n")
+                    self._stream.write(f"({dropped} lines were dropped: they came faster than they could be written)\n")
                 self._stream.write(line)
                 if self._waiting.empty():
                     self._stream.flush()
             except (OSError, ValueError):
-                return  # the terminal is gone; the site serves on
+                return  # the terminal is gone, or the disk full; the site serves on
