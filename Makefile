@@ -49,9 +49,10 @@ $(VENV)/run: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[go]'
 	@touch $@
 
-# What testing it needs besides. The compiler is for pages that use cgo; as root on Debian it is installed.
+# What testing it needs besides: a compiler for pages that use cgo, node for command pages. As root on Debian they are
+# installed.
 $(VENV)/test: $(VENV)/run
-	@command -v cc >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
-	  { apt-get -q update && apt-get -q -y install --no-install-recommends gcc libc6-dev; }
+	@{ command -v cc && command -v node; } >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  { apt-get -q update && apt-get -q -y install --no-install-recommends gcc libc6-dev nodejs; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[go,dev]'
 	@touch $@

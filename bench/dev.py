@@ -22,6 +22,37 @@ from bench.programs import HERE, START, build_go, free_port, running
 TQSD = (sys.executable, "-c", "from tqsd.cli import main; main()")  # the command, also where it is not installed
 
 
+VERSIONS = {  # page -> the file that says its version, and what it holds
+    "asgi": ("version.py", "VERSION = {}\n"),
+    "wsgi": ("version.py", "VERSION = {}\n"),
+    "node": ("version.js", "module.exports = {};\n"),
+    "files": ("index.html", "{}\n"),
+}
+GO = ("version.go", "package main\n\nconst version = {}\n")
+# What of the load each page takes; the rest of them take all of it but the WebSocket.
+TRAFFIC = {
+    "asgi": ("-get", "/asgi", "-post", "/asgi/echo", "-stream", "/asgi", "-socket", "/asgi/socket"),
+    "wsgi": ("-get", "/wsgi", "-post", "/wsgi/echo"),
+    "files": ("-get", "/files/", "-head", "0"),
+}
+
+
+def save(site: Path, page: str, version: int) -> None:
+    """Write a page's new version aside and rename it into place, as editors do."""
+    name, text = VERSIONS.get(page, GO)
+    source = site / "pages" / page / name
+    aside = source.with_name(f".{name}.new")
+    aside.write_text(text.format(version))
+    aside.replace(source)
+
+
+def traffic(page: str) -> tuple[str, ...]:
+    """The flags of a load on this page, and on the WebSocket of another when it has none."""
+    return TRAFFIC.get(
+        page, ("-get", f"/{page}", "-post", f"/{page}/echo", "-stream", f"/{page}", "-socket", "/socket")
+    )
+
+
 class Dev:
     """A copy of bench/site and the `tqsd dev` that serves it at `url`."""
 
@@ -33,10 +64,7 @@ class Dev:
 
     def save(self, page: str, version: int) -> None:
         """What an editor does on save: the page's new version, written aside and renamed into place."""
-        source = self.site / "pages" / page / "version.go"
-        aside = source.with_name(".version.go.new")
-        aside.write_text(f"package main\n\nconst version = {version}\n")
-        aside.replace(source)
+        save(self.site, page, version)
 
     def tqsd(self, *words: str) -> Any:
         """What `tqsd WORDS --json` prints."""

@@ -7,30 +7,36 @@ settle, build, start, switch.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from bench.dev import load, serving
+from bench.dev import load, serving, traffic
 
-PAGE = "fast"
+PAGES = ("fast", "asgi", "node", "files")
 PAUSE = 0.2  # seconds from one new version to the next edit
 
 
-def measure(edits: int = 20) -> dict[str, Any]:
-    """Milliseconds of each edit: from save to first new answer, and by stage."""
+def measure(edits: int = 20, pages: Sequence[str] = PAGES) -> dict[str, Any]:
+    """By page: milliseconds of each edit, from save to first new answer, and by stage."""
+    return {"edits": edits, "pages": {page: _edit(page, edits) for page in pages}}
+
+
+def _edit(page: str, edits: int) -> dict[str, Any]:
     seen = []
-    with serving([PAGE, "slow", "socket"]) as dev:
-        client = ("-get", f"/{PAGE}", "-keep", "1", "-fresh", "0", "-head", "0", "-think", "1ms")
-        with load(dev.url, *client) as traffic:
-            traffic.wait_until_ready()
+    path = traffic(page)[1]
+    with serving([page, "slow", "socket"]) as dev:
+        client = ("-get", path, "-keep", "1", "-fresh", "0", "-head", "0", "-think", "1ms")
+        with load(dev.url, *client) as clients:
+            clients.wait_until_ready()
             for version in range(2, edits + 2):
                 saved = time.time_ns()
-                dev.save(PAGE, version)
-                seen.append((traffic.first_answer(f"/{PAGE}", version) - saved) / 1e6)
+                dev.save(page, version)
+                seen.append((clients.first_answer(path, version) - saved) / 1e6)
                 time.sleep(PAUSE)
-            result = traffic.finish()
-        records = [r for r in dev.history(PAGE) if (r["cause"], r["outcome"]) == ("save", "switched")]
+            result = clients.finish()
+        records = [r for r in dev.history(page) if (r["cause"], r["outcome"]) == ("save", "switched")]
     stages: dict[str, list[float]] = {}
     for record in records:
         for stage, took in record["stages"].items():
             stages.setdefault(stage, []).append(took)
-    return {"edits": edits, "seen": seen, "stages": stages, "requests": result["requests"], "failed": result["failed"]}
+    return {"seen": seen, "stages": stages, "requests": result["requests"], "failed": result["failed"]}

@@ -22,11 +22,14 @@ def machine() -> str:
 
 
 def edit(result: dict[str, Any]) -> str:
-    rows = [["**save to first new answer**", *_spread(result["seen"])]]
-    rows += [[stage, *_spread(result["stages"][stage])] for stage in STAGES if stage in result["stages"]]
+    rows = []
+    for page, one in result["pages"].items():
+        rows.append([f"**{page}: save to first new answer**", *_spread(one["seen"])])
+        rows += [[stage, *_spread(one["stages"][stage])] for stage in STAGES if stage in one["stages"]]
     text = _table([f"{result['edits']} edits, ms", "median", "90 %", "longest"], rows)
-    requests = sum(result["requests"].values())
-    return f"### From save to answer\n\n{text}\n\n{result['failed']} of {requests} requests failed meanwhile.\n"
+    requests = sum(sum(one["requests"].values()) for one in result["pages"].values())
+    failed = sum(one["failed"] for one in result["pages"].values())
+    return f"### From save to answer\n\n{text}\n\n{failed} of {requests} requests failed meanwhile.\n"
 
 
 def swaps(result: dict[str, Any]) -> str:

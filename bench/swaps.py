@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.dev import load, serving
+from bench.dev import load, serving, traffic
 
-PAGES = ("fast", "slow")
+PAGES = ("fast", "slow", "asgi", "wsgi", "node", "files")
 
 
 def measure(swaps: int = 100) -> dict[str, Any]:
@@ -22,8 +22,7 @@ def _swap(page: str, swaps: int) -> dict[str, Any]:
     with serving([page, "socket"]) as dev:
         dev.save(page, 2)
         dev.wait("the second version", lambda: dev.switched(page) == 2)
-        traffic = ("-get", f"/{page}", "-post", f"/{page}/echo", "-stream", f"/{page}", "-socket", "/socket")
-        with load(dev.url, *traffic, "-any-version") as clients:
+        with load(dev.url, *traffic(page), "-any-version") as clients:
             clients.wait_until_ready()
             for _ in range(swaps):
                 dev.tqsd("rollback", page)

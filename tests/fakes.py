@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tqsd.config import Mode, PageSettings, ServerSettings
-from tqsd.deploy import Live, Suite
 from tqsd.errors import BuildError, NotReady, TqsdError
 from tqsd.page import Page, Runtime
 from tqsd.release import Pointers, Release
+from tqsd.suite import Live, Suite
 from tqsd.table import table
 from tqsd.worker import Exit, Worker
 

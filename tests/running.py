@@ -137,11 +137,29 @@ class Running:
         return self.process.wait(PATIENCE)
 
 
+_warm: list[Path] = []  # the build cache of a site served earlier: in production each site compiles for itself
+
+
+def _warm_up(site: Path) -> None:
+    cache = site / ".tqsd/cache/go-build"
+    if _warm and _warm[0].exists() and not cache.exists():
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "-al", str(_warm[0]), str(cache)], check=True)
+
+
+def _keep_warm(site: Path) -> None:
+    cache = site / ".tqsd/cache/go-build"
+    if cache.exists():
+        _warm[:] = [cache]
+
+
 @contextlib.contextmanager
 def running(site: Path, verb: str = "dev", wait: bool = True, env: dict[str, str] | None = None) -> Iterator[Running]:
     """`site` served for as long as the block lasts."""
     log = site.parent / f"{site.name}.log"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+    if verb == "serve":
+        _warm_up(site)
     command = [*TQSD, verb, "--site", str(site), "--listen", "127.0.0.1:0"]
     with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
         here = Running(site, process, log)
@@ -156,3 +174,4 @@ def running(site: Path, verb: str = "dev", wait: bool = True, env: dict[str, str
                     process.wait(60)
                 except subprocess.TimeoutExpired:
                     process.kill()
+            _keep_warm(site)

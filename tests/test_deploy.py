@@ -8,7 +8,8 @@ import pytest
 
 from tests.fakes import FakeSuite, page, release
 from tqsd.config import Mode
-from tqsd.deploy import Cause, Order, Outcome, deploy, withdraw
+from tqsd.deploy import deploy, withdraw
+from tqsd.deployment import Cause, Order, Outcome
 from tqsd.errors import BeforeError, BuildError, DeployError
 from tqsd.page import Page
 from tqsd.release import Pointers, Release

@@ -9,187 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any
 
-from tqsd.builder import Builder
-from tqsd.config import Mode, ServerSettings
+from tqsd.config import Mode
+from tqsd.deployment import Cause, Deployment, Order, Outcome
 from tqsd.errors import BuildError, NotReady, StoreError, TqsdError
-from tqsd.manager import WorkerManager
-from tqsd.page import Page, Runtime
+from tqsd.page import Runtime
 from tqsd.release import Pointers, Release
-from tqsd.table import BROKEN, SERVING, STARTING, concurrency, route_entry
+from tqsd.suite import Live, Retired, Suite
+from tqsd.table import concurrency
 from tqsd.worker import Worker, listens_everywhere
 
 DRAINING_RELEASES = 3  # per page; one more, and the oldest is closed
 
 log = logging.getLogger(__name__)
-
-
-class Cause(StrEnum):
-    START = "start"
-    SAVE = "save"
-    SETTINGS = "settings"
-    DEPLOY = "deploy"
-    ROLLBACK = "rollback"
-    RESTART = "restart"
-    WATCH = "watch"  # a file that the page watches has changed
-
-
-class Outcome(StrEnum):
-    SWITCHED = "switched"
-    UNCHANGED = "unchanged"  # the sources gave the release that serves already
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to deploy and why. A page with a release in `releases` is not built.
-
-    afresh  the pages that get new workers even for the release that serves
-    """
-
-    pages: tuple[str, ...]
-    cause: Cause
-    who: str = ""
-    releases: Mapping[str, Release] = field(default_factory=dict)
-    afresh: frozenset[str] = frozenset()
-    holds: str = ""  # of a rollback: the release that the sources would give, "?" when there is none
-    settle: float = 0.0  # seconds between the first event of a save and this order
-
-
-@dataclass(slots=True)
-class Deployment:
-    """The record of one run: `stages` in milliseconds, and why it failed if it did."""
-
-    order: Order
-    began: float = field(default_factory=time.time)  # unix seconds
-    stages: dict[str, float] = field(default_factory=dict)
-    releases: dict[str, str] = field(default_factory=dict)
-    outcome: Outcome = Outcome.FAILED
-    error: str = ""
-    hint: str = ""
-    output: str = ""
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stages[name] = round((time.perf_counter() - start) * 1000, 2)
-
-    def failed(self, error: TqsdError) -> None:
-        self.error, self.hint = error.message, error.hint
-        self.output = getattr(error, "output", "")
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "time": round(self.began, 3),
-            "pages": list(self.order.pages),
-            "cause": self.order.cause,
-            "who": self.order.who,
-            "outcome": self.outcome,
-            "releases": self.releases,
-            "stages": self.stages,
-            "error": self.error,
-            "hint": self.hint,
-            "output": self.output,
-        }
-
-
-@dataclass(slots=True)
-class Retired:
-    """Workers out of the table whose last exchanges may go on; `hurry` ends their patience."""
-
-    workers: tuple[Worker, ...]
-    hurry: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@dataclass(slots=True)
-class Live:
-    """One page as it runs now. The lock is held from "start" to the end of the switch."""
-
-    page: Page
-    release: Release | None = None
-    workers: tuple[Worker, ...] = ()
-    at_once: int = 0  # requests that each of the workers gets
-    files: str = ""  # where a static page is served from
-    draining: list[Retired] = field(default_factory=list)
-    held: bool = False  # requests wait in the proxies until somebody releases the page
-    reason: str = ""  # why the present sources do not serve
-    warning: str = ""
-    last: Deployment | None = None
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @property
-    def serves(self) -> bool:
-        return bool(self.workers or self.files)
-
-    @property
-    def state(self) -> str:
-        return SERVING if self.serves else BROKEN if self.reason else STARTING
-
-    def entry(self, shown: Callable[[str], str]) -> dict[str, Any]:
-        entry = route_entry(self.page, self.workers, self.state, shown(self.reason))
-        at_once = self.at_once or entry["concurrency"]
-        return {**entry, "concurrency": at_once, "files": self.files, "held": self.held}
-
-
-class Switchboard(Protocol):
-    """The proxies, all as one."""
-
-    async def switch(self, next_table: Callable[[], dict[str, Any]], pages: list[str]) -> None: ...
-    async def drained(self, ports: Collection[int], timeout: float) -> bool: ...
-    async def close(self, ports: Collection[int]) -> None: ...
-
-
-class Ports(Protocol):
-    def take(self) -> int: ...
-    def give_back(self, port: int) -> None: ...
-
-
-class Releases(Protocol):
-    """The release store, as far as a deployment needs it."""
-
-    def pointers(self, slug: str) -> Pointers: ...
-    def point(self, slug: str, pointers: Pointers) -> None: ...
-    def retain(self, slug: str, running: set[str]) -> None: ...
-
-
-class Records(Protocol):
-    def append(self, record: dict[str, Any]) -> None: ...
-
-
-@dataclass(slots=True)
-class Suite:
-    """What deployments work on and with: the live pages, and the adapters that do the IO."""
-
-    mode: Mode
-    server: ServerSettings
-    builder: Builder
-    manager: WorkerManager
-    proxies: Switchboard
-    ports: Ports
-    store: Releases
-    history: Records
-    before: Callable[[Page, Release], Coroutine[Any, Any, None]]  # runs `deploy.before`; raises TqsdError
-    outfit: Callable[[Page, Release, int], Worker]  # page, release, port -> the worker to start
-    files: Callable[[Page, Release, bool], str]  # page, release, held -> where a static page is served from
-    table: Callable[[], dict[str, Any]]  # the next table, from `lives` as they are
-    point_out: Callable[[Page], str]  # the source line that listens on all interfaces
-    lives: dict[str, Live] = field(default_factory=dict)
-    behind: set[asyncio.Task[None]] = field(default_factory=set)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Let `work` go on behind a deployment."""
-        task = asyncio.create_task(work)
-        self.behind.add(task)
-        task.add_done_callback(self.behind.discard)
-        return task
 
 
 async def deploy(order: Order, suite: Suite) -> Deployment:
@@ -218,12 +53,17 @@ async def deploy(order: Order, suite: Suite) -> Deployment:
     except TqsdError as error:
         record.failed(error)
         await _to_the_end(_failed(record, suite))
+    if suite.mode is Mode.PROD:
+        await suite.slots.drop(order.pages)
+    elif order.cause is Cause.SAVE:
+        _arm([name for name in order.pages if name in suite.lives], suite)  # for the next edit
     return record
 
 
 async def withdraw(names: Collection[str], suite: Suite) -> None:
     """Take pages out of the table; their workers finish what they have and stop."""
     gone = [suite.lives.pop(name) for name in names]
+    await suite.slots.drop(names)
     await suite.proxies.switch(suite.table, [])
     for live in gone:
         retire(live, live.workers, suite)
@@ -233,6 +73,7 @@ async def _build(order: Order, suite: Suite) -> dict[str, Release]:
     names = [name for name in order.pages if name not in order.releases]
     if not names:
         return {}
+    _arm(names, suite)
     builds = {name: asyncio.ensure_future(suite.builder.build(suite.lives[name].page)) for name in names}
     try:
         await asyncio.gather(*builds.values())
@@ -241,6 +82,13 @@ async def _build(order: Order, suite: Suite) -> dict[str, Release]:
             build.cancel()
         await asyncio.wait(builds.values())
     return {name: build.result() for name, build in builds.items()}
+
+
+def _arm(names: Collection[str], suite: Suite) -> None:
+    """Let the slots of Python pages load while their release is built."""
+    for live in (suite.lives[name] for name in names):
+        if live.page.runtime is Runtime.PYTHON and live.release and live.release.runtime == Runtime.PYTHON:
+            suite.spawn(suite.slots.arm(live.page, live.release))
 
 
 def _differs(live: Live, release: Release) -> bool:
@@ -265,7 +113,7 @@ async def _start(releases: Mapping[str, Release], suite: Suite) -> dict[str, lis
         for name, release in releases.items():
             live = suite.lives[name]
             for _ in range(0 if release.runtime == Runtime.STATIC else live.page.settings.max_children):
-                worker = _outfit(live, release, suite)
+                worker = await suite.slots.take(live.page, release) or _outfit(live, release, suite)
                 workers[name].append(worker)
                 starts.append(asyncio.ensure_future(_start_one(live, release.runtime, worker, suite)))
         await asyncio.gather(*starts)

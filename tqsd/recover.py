@@ -6,9 +6,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from tqsd.deploy import Suite, retire
+from tqsd.deploy import retire
 from tqsd.page import Runtime
 from tqsd.release import Release
+from tqsd.suite import Suite
 from tqsd.worker import Worker
 
 log = logging.getLogger(__name__)

@@ -87,7 +87,7 @@ class Paths:
         return self.credentials / slug
 
     def create(self) -> None:
-        for path in (self.var, self.cache, self.run):
+        for path in (self.etc, self.var, self.cache, self.run):
             path.mkdir(mode=0o755, parents=True, exist_ok=True)
 
 

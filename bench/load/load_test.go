@@ -161,6 +161,10 @@ func TestARequestThatWasUnderWayMayStillGetTheOldAnswer(t *testing.T) {
 	if err := versions.Saw("/other", 1, versions.Newest("/other")); err != nil {
 		t.Fatalf("versions of another page: %v", err)
 	}
+	versions.together = true
+	if err := versions.Saw("/other", 1, versions.Newest("/other")); err == nil {
+		t.Fatal("an old version of another page of the set is no error")
+	}
 	versions.mayFall = true
 	if err := versions.Saw("/", 1, versions.Newest("/")); err != nil {
 		t.Fatalf("versions may fall: %v", err)

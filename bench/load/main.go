@@ -73,6 +73,7 @@ func main() {
 	think := flag.Duration("think", 0, "pause of each client between two requests")
 	timeout := flag.Duration("timeout", 30*time.Second, "for one request")
 	anyVersion := flag.Bool("any-version", false, "let versions go back, as after a rollback")
+	together := flag.Bool("together", false, "the pages change their versions as one")
 	flag.Parse()
 
 	site, err := url.Parse(*base)
@@ -80,7 +81,8 @@ func main() {
 		log.Fatal("want -url http://HOST:PORT and flags, see -help")
 	}
 	l := NewLoad(site.Host)
-	l.think, l.timeout, l.versions.mayFall = *think, *timeout, *anyVersion
+	l.think, l.timeout = *think, *timeout
+	l.versions.mayFall, l.versions.together = *anyVersion, *together
 	if *rate > 0 {
 		l.every = time.Duration(float64(time.Second) / *rate)
 	}

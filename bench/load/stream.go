@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -57,7 +58,7 @@ func (c *Client) upload(path string) error {
 	return nil
 }
 
-// download asks for a slow body, whose SHA-256 follows it in a trailer.
+// download asks for a slow body, whose SHA-256 follows it in a trailer, or goes ahead in a header.
 func (c *Client) download(path string) error {
 	if _, err := fmt.Fprintf(c.conn, "GET %s/download?chunks=%d&every=%v HTTP/1.1\r\nHost: %s\r\n\r\n", path, streamChunks, c.slowly, c.host); err != nil {
 		return describe("not sent", err)
@@ -66,8 +67,9 @@ func (c *Client) download(path string) error {
 	if err != nil {
 		return err
 	}
-	if sum := sha256.Sum256(answer.body); hex.EncodeToString(sum[:]) != answer.Trailer.Get("X-Sha256") {
-		return fmt.Errorf("the download of %d bytes did not arrive as sent, trailer %q", len(answer.body), answer.Trailer.Get("X-Sha256"))
+	told := cmp.Or(answer.Trailer.Get("X-Sha256"), answer.Header.Get("X-Sha256"))
+	if sum := sha256.Sum256(answer.body); hex.EncodeToString(sum[:]) != told {
+		return fmt.Errorf("the download of %d bytes did not arrive as sent, X-Sha256 %q", len(answer.body), told)
 	}
 	return nil
 }

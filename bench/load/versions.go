@@ -12,9 +12,11 @@ import (
 
 // Versions knows which versions of each page have been seen, and finds the answers that are too old.
 type Versions struct {
-	mayFall bool // an older answer is no error, as after a rollback
-	mu      sync.Mutex
-	pages   map[string]*seen
+	mayFall  bool // an older answer is no error, as after a rollback
+	together bool // pages change as one: a newer version of any makes an older one of all stale
+	mu       sync.Mutex
+	pages    map[string]*seen
+	newest   int64 // of all pages
 }
 
 type seen struct {
@@ -30,6 +32,9 @@ func NewVersions() *Versions {
 func (v *Versions) Newest(page string) int64 {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.together {
+		return v.newest
+	}
 	if s := v.pages[page]; s != nil {
 		return s.newest
 	}
@@ -52,6 +57,7 @@ func (v *Versions) Saw(page string, version, newest int64) error {
 		fmt.Fprintf(os.Stderr, "version %s %d %d\n", page, version, now.UnixNano())
 	}
 	s.newest = max(s.newest, version)
+	v.newest = max(v.newest, version)
 	if version < newest && !v.mayFall {
 		return &staleError{version, newest}
 	}

@@ -42,7 +42,7 @@ class Site:
 
     def __init__(self, root: Path, files: dict[str, str], module: str = MODULE) -> None:
         self.root = root
-        root.mkdir(exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         self.store = Store(root / ".tqsd" / "releases")
         if module:
             files = {"go.mod": module, **files}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tqsd.http1.body import BadBody, Chunked, Follower, Frames, follow
+from tqsd.http1.body import BadBody, Chunked, Follower, Frames, Length, follow
 from tqsd.http1.head import Framing
 
 
@@ -79,6 +79,14 @@ def test_known_lengths_end_where_they_end(size: int) -> None:
     follower = follow(Framing.LENGTH, 10)
     assert run(follower, [data[at : at + size] for at in range(0, len(data), size)]) == (b"0123456789", b"next")
     assert follower.size == 10
+
+
+def test_what_goes_another_way_counts_as_well() -> None:
+    content = Length(10)
+    assert content.feed(b"123") == -1
+    assert not content.skip(6)
+    assert content.skip(1)
+    assert content.size == 10
 
 
 def test_content_until_close_has_no_end_of_its_own() -> None:

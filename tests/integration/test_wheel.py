@@ -33,7 +33,7 @@ def test_the_wheel_holds_the_example_the_overlay_and_nothing_of_the_tests(instal
     names = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert "tqsd/sample/pages/api/users/main.go" in names
     assert "tqsd/sample/go.mod" in names
-    assert "tqsd/cli/starter/main.go.tmpl" in names
+    assert "tqsd/cli/starter/go/main.go.tmpl" in names
     assert "tqsd/builder/ready/ready.go" in names
     assert not [name for name in names if name.startswith(("tests/", "bench/")) or ".tqsd" in name]
 

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.manager.programs import worker
+from tests.manager.programs import Programs
 from tqsd.errors import NotReady
 from tqsd.manager import WorkerManager
 from tqsd.manager.embedded import EmbeddedManager
 from tqsd.manager.remote import RemoteManager, serve
-from tqsd.worker import Worker
+from tqsd.worker import Worker, WorkerState
 
 pytestmark = pytest.mark.process
 
 Lines = list[str]
-Story = Callable[[WorkerManager, Path, Lines], Awaitable[None]]
+Story = Callable[[WorkerManager, Programs, Lines], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
@@ -47,13 +47,18 @@ async def remote(lines: Lines) -> AsyncIterator[WorkerManager]:
             await serving
 
 
+@pytest.fixture(params=[False, True], ids=["notifies", "probed"])
+def programs(request: pytest.FixtureRequest, tmp_path: Path) -> Programs:
+    return Programs(tmp_path, probed=request.param)
+
+
 @pytest.fixture(params=[embedded, remote], ids=["embedded", "remote"])
-def told(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], None]:
+def told(request: pytest.FixtureRequest, programs: Programs) -> Callable[[Story], None]:
     def tell(story: Story) -> None:
         async def run() -> None:
             lines: Lines = []
             async with asyncio.timeout(60), request.param(lines) as manager:
-                await story(manager, tmp_path, lines)
+                await story(manager, programs, lines)
 
         asyncio.run(run())
 
@@ -77,18 +82,22 @@ def alive(pid: int) -> bool:
 
 
 def test_start_returns_the_status_once_the_worker_is_ready(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
-        assert await manager.start(worker(path, "ready")) == "listening"
-        assert [(w.page, w.port, w.release) for w in await manager.list()] == [("ready", 14001, "r1")]
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        assert await manager.start(programs.worker("ready")) == programs.status
+        assert [(w.page, w.port, w.release) for w in await manager.list()] == [("ready", programs.port, "r1")]
 
     told(story)
 
 
 def test_a_slot_is_listed_and_becomes_the_worker(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
-        full = worker(path, "shows")
-        await manager.arm(Worker(full.page, full.slug, full.port, directory=path, environment=full.environment))
-        await manager.arm(Worker(full.page, full.slug, full.port, directory=path, environment=full.environment))
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        full = programs.worker("shows")
+        await manager.arm(
+            Worker(full.page, full.slug, full.port, directory=programs.directory, environment=full.environment)
+        )
+        await manager.arm(
+            Worker(full.page, full.slug, full.port, directory=programs.directory, environment=full.environment)
+        )
         assert [w.release for w in await manager.list()] == [""]
         await manager.start(full)
         assert [w.release for w in await manager.list()] == ["r1"]
@@ -97,8 +106,8 @@ def test_a_slot_is_listed_and_becomes_the_worker(told: Callable[[Story], None]) 
 
 
 def test_a_slot_that_is_not_needed_can_be_stopped(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
-        slot = worker(path, "ready")
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        slot = programs.worker("ready")
         await manager.arm(slot)
         await manager.stop(slot)
         assert await manager.list() == []
@@ -107,22 +116,28 @@ def test_a_slot_that_is_not_needed_can_be_stopped(told: Callable[[Story], None])
 
 
 def test_a_worker_gets_its_directory_its_environment_and_its_own_path(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
-        shows = worker(path, "shows")
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        shows = programs.worker("shows")
         await manager.start(shows)
-        assert await seen(lines, "cwd") == f"cwd {path}"
+        assert await seen(lines, "cwd") == f"cwd {programs.directory}"
         assert await seen(lines, "release") == "release r1"
         assert await seen(lines, "argv0") == f"argv0 {shows.executable}"
         names = set((await seen(lines, "names")).split()[1:])
-        assert names - {"LC_CTYPE", "PWD", "OLDPWD", "_"} == {"NOTIFY_SOCKET", "PATH", "TQS_PAGE", "TQS_RELEASE"}
+        assert names - {"LC_CTYPE", "PWD", "OLDPWD", "_"} == {
+            "NOTIFY_SOCKET",
+            "PATH",
+            "PORT",
+            "TQS_PAGE",
+            "TQS_RELEASE",
+        }
 
     told(story)
 
 
 def test_a_worker_that_ends_at_once_is_not_ready_and_leaves_nothing(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
         with pytest.raises(NotReady) as caught:
-            await manager.start(worker(path, "exits"))
+            await manager.start(programs.worker("exits"))
         assert "ended with exit status 3 before it was ready" in caught.value.message
         assert caught.value.output == "no database"
         assert await manager.list() == []
@@ -130,10 +145,20 @@ def test_a_worker_that_ends_at_once_is_not_ready_and_leaves_nothing(told: Callab
     told(story)
 
 
+def test_a_worker_that_goes_to_the_background_is_not_ready_and_is_told_to_stay(told: Callable[[Story], None]) -> None:
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        with pytest.raises(NotReady, match="ended with exit status 0 before it was ready") as caught:
+            await manager.start(programs.worker("leaves"))
+        assert "in the foreground" in caught.value.hint
+        assert await manager.list() == []
+
+    told(story)
+
+
 def test_a_silent_worker_is_not_ready_in_time_and_is_ended(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
         with pytest.raises(NotReady) as caught:
-            await manager.start(worker(path, "silent", ready_timeout=1.0))
+            await manager.start(programs.worker("silent", ready_timeout=1.0))
         assert "was not ready within 1 s" in caught.value.message
         assert caught.value.output == "still loading"
         assert await manager.list() == []
@@ -142,18 +167,18 @@ def test_a_silent_worker_is_not_ready_in_time_and_is_ended(told: Callable[[Story
 
 
 def test_the_reason_a_worker_gives_is_in_the_error(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
         with pytest.raises(NotReady) as caught:
-            await manager.start(worker(path, "tells", ready_timeout=1.0))
-        assert "it listens on 127.0.0.1:9, not on 14001" in caught.value.message
+            await manager.start(programs.worker("elsewhere", ready_timeout=3.0))
+        assert "was not ready within 3 s: it listens on port " in caught.value.message
         assert "$PORT" in caught.value.hint
 
     told(story)
 
 
 def test_a_program_that_is_missing_is_not_ready(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
-        gone = worker(path, "ready")
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        gone = programs.worker("ready")
         assert gone.executable
         gone.executable.unlink()
         with pytest.raises(NotReady, match="before it was ready"):
@@ -162,17 +187,34 @@ def test_a_program_that_is_missing_is_not_ready(told: Callable[[Story], None]) -
     told(story)
 
 
-def test_ready_counts_only_from_the_main_process(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
+def test_a_worker_whose_directory_is_gone_is_not_ready(told: Callable[[Story], None]) -> None:
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        with pytest.raises(NotReady, match="could not be started: No such file or directory"):
+            await manager.start(programs.worker("ready", directory=Path("/nowhere")))
+        assert await manager.list() == []
+
+    told(story)
+
+
+def test_the_path_of_a_worker_is_for_the_worker_alone(told: Callable[[Story], None]) -> None:
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        own = {"PATH": "/nowhere", "PORT": str(programs.port)}
+        assert await manager.start(programs.worker("ready", environment=own)) == programs.status
+
+    told(story)
+
+
+def test_what_a_stranger_does_makes_no_worker_ready(told: Callable[[Story], None]) -> None:
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
         with pytest.raises(NotReady, match="was not ready within"):
-            await manager.start(worker(path, "stranger", ready_timeout=1.0))
+            await manager.start(programs.worker("stranger", ready_timeout=1.0))
 
     told(story)
 
 
 def test_a_cancelled_start_leaves_no_worker(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
-        starting = asyncio.create_task(manager.start(worker(path, "silent")))
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        starting = asyncio.create_task(manager.start(programs.worker("silent")))
         await seen(lines, "still loading")
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -184,8 +226,8 @@ def test_a_cancelled_start_leaves_no_worker(told: Callable[[Story], None]) -> No
 
 
 def test_stop_ends_a_worker_and_a_gone_one_is_fine(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
-        ready = worker(path, "ready")
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        ready = programs.worker("ready")
         await manager.start(ready)
         await manager.stop(ready)
         await manager.stop(ready)
@@ -195,8 +237,8 @@ def test_stop_ends_a_worker_and_a_gone_one_is_fine(told: Callable[[Story], None]
 
 
 def test_a_worker_that_ignores_sigterm_is_killed_after_its_timeout(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
-        stubborn = worker(path, "stubborn", stop_timeout=0.2)
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        stubborn = programs.worker("stubborn", stop_timeout=0.2)
         await manager.start(stubborn)
         await manager.stop(stubborn)
         assert await manager.list() == []
@@ -205,8 +247,8 @@ def test_a_worker_that_ignores_sigterm_is_killed_after_its_timeout(told: Callabl
 
 
 def test_the_children_of_a_worker_end_with_it(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
-        family = worker(path, "family")
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        family = programs.worker("family")
         await manager.start(family)
         child = int((await seen(lines, "child")).split()[1])
         await manager.stop(family)
@@ -217,29 +259,68 @@ def test_the_children_of_a_worker_end_with_it(told: Callable[[Story], None]) -> 
 
 
 def test_a_crashed_worker_is_told_of_and_comes_back_on_its_port(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
-        shows = worker(path, "family")
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        shows = programs.worker("family")
         exits = manager.exits()
         waiting = asyncio.ensure_future(anext(exits))
         await manager.start(shows)
         os.kill(parent_of(int((await seen(lines, "child")).split()[1])), signal.SIGKILL)
         end = await waiting
-        assert (end.page, end.port, end.release, end.restarts) == ("family", 14001, "r1", 1)
+        assert (end.page, end.port, end.release, end.restarts) == ("family", programs.port, "r1", 1)
         assert end.reason == "was killed by SIGKILL"
         lines.clear()
         await seen(lines, "child")
-        assert [w.port for w in await manager.list()] == [14001]
+        assert [w.port for w in await manager.list()] == [programs.port]
 
     told(story)
 
 
+def test_a_worker_that_came_back_becomes_ready_again(programs: Programs) -> None:
+    async def story() -> None:
+        lines: Lines = []
+        async with asyncio.timeout(60):
+            manager = EmbeddedManager(lambda _, line: lines.append(line))
+            waiting = asyncio.ensure_future(anext(manager.exits()))
+            await manager.start(programs.worker("family"))
+            os.kill(parent_of(int((await seen(lines, "child")).split()[1])), signal.SIGKILL)
+            await waiting
+            while manager._children[programs.port].state is not WorkerState.READY:
+                await asyncio.sleep(0.005)
+            await manager.close()
+
+    asyncio.run(story())
+
+
 def test_a_flood_of_output_neither_blocks_nor_grows(told: Callable[[Story], None]) -> None:
-    async def story(manager: WorkerManager, path: Path, lines: Lines) -> None:
-        await manager.start(worker(path, "flood"))
+    async def story(manager: WorkerManager, programs: Programs, lines: Lines) -> None:
+        await manager.start(programs.worker("flood"))
         await seen(lines, "flooded")
         assert max(len(line) for line in lines) <= 8192
 
     told(story)
+
+
+def test_a_probed_worker_may_say_itself_that_it_is_ready(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asyncio.timeout(60), embedded([]) as manager:
+            assert await manager.start(Programs(tmp_path).worker("ready", probe="auto")) == "listening"
+
+    asyncio.run(story())
+
+
+def test_what_a_probe_misses_is_logged_while_it_waits(tmp_path: Path) -> None:
+    async def story() -> None:
+        lines: Lines = []
+        programs = Programs(tmp_path, probed=True)
+        async with asyncio.timeout(60), embedded(lines) as manager:
+            starting = asyncio.create_task(manager.start(programs.worker("elsewhere")))
+            line = await seen(lines, "tqsd: not ready yet")
+            assert line.endswith(f", not on {programs.port}: read $PORT")
+            await manager.stop(programs.worker("elsewhere"))
+            with pytest.raises(NotReady):
+                await starting
+
+    asyncio.run(story())
 
 
 def parent_of(pid: int) -> int:

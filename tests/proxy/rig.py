@@ -39,6 +39,7 @@ def row(page: str = "index", route: str = "/", ports: tuple[int, ...] = (14001,)
         "strip_prefix": False,
         "max_body": None,
         "concurrency": 256,
+        "files": "",
         "state": "serving",
         "reason": "",
         "targets": [{"port": port, "release": f"r{port}"} for port in ports],

@@ -48,6 +48,19 @@ def test_a_request_crosses_and_its_answer_comes_back_as_it_was(size: int) -> Non
     assert sides.exchange.state is State.IDLE
 
 
+def test_content_may_go_to_the_client_by_another_way() -> None:
+    sides = Sides()
+    sides.ask(GET + GET)
+    head = OK[:-5]
+    sides.answer(head)
+    assert sides.exchange.passed(3) is Step.MORE
+    sides.answer(b"l")
+    assert sides.exchange.passed(1) is Step.DONE
+    assert sides.client.data == head + b"l"
+    assert sides.exchange.reusable
+    assert sides.exchange.resume() is Step.ROUTE
+
+
 def test_a_remembered_head_is_forwarded_like_the_first_one() -> None:
     sides = Sides()
     for number in range(1, 4):

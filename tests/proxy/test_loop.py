@@ -56,6 +56,36 @@ def run(loop: Loop, stopping: socket.socket) -> None:
     loop.run()
 
 
+class Filling(Pipe):
+    """A connection whose source puts more as soon as all is written, and ends it with the last."""
+
+    chunks = 3
+
+    def source(self) -> Filling:
+        return self
+
+    def unpause(self) -> None:
+        if self.chunks:
+            self.chunks -= 1
+            self.put(b"x" * 10_000_000)
+            if not self.chunks:
+                self.finish()
+
+
+def test_a_source_may_put_more_as_soon_as_there_is_room(loop: Loop) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.settimeout(20)
+    filling = Filling(loop, ours)
+    filling.put(b"x" * 10_000_000)
+    received = 0
+    while data := theirs.recv(1 << 20):
+        received += len(data)
+        filling.flush()
+    assert received == 40_000_000
+    theirs.close()
+
+
 def test_timers_come_in_their_order(loop: Loop) -> None:
     called: list[int] = []
     loop.after(0.02, loop.stop)

@@ -30,9 +30,17 @@ def test_what_is_no_table_is_refused(plain: Any) -> None:
         Table.from_plain(plain)
 
 
+def test_a_row_names_the_directory_of_a_page_of_files_if_it_is_one() -> None:
+    plain = plain_table(row(files="/srv/\udcff ä"), row("old", "/old"))
+    del plain["routes"][1]["files"]
+    first, second = Table.from_plain(plain).rows
+    assert (first.files, second.files) == (b"/srv/\xff \xc3\xa4", b"")
+
+
 def test_only_targets_may_differ_for_routes_to_be_alike() -> None:
     first = Table.from_plain(GOOD)
     assert Table.from_plain(plain_table(row(ports=(5,), state="broken"), version=2)).routes_like(first)
+    assert Table.from_plain(plain_table(row(ports=(), files="/srv/tree"), version=2)).routes_like(first)
     assert not Table.from_plain(plain_table(row(methods=["GET"]))).routes_like(first)
     assert not Table.from_plain(plain_table(head_timeout=1)).routes_like(first)
     assert not Table.from_plain({**GOOD, "not_found": "<p>"}).routes_like(first)

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tqsd.builder import Builder
+from tqsd.builder.command import CommandRecipe
 from tqsd.builder.copies import CopyBuilder
 from tqsd.builder.go import GoBuilder
+from tqsd.builder.python import PythonBuilder, PythonRecipe
 from tqsd.builder.static import StaticRecipe
 from tqsd.config import Mode
 from tqsd.page import Page, Runtime
@@ -22,6 +24,8 @@ class Runtimes:
     def __init__(self, site: Path, store: Store, paths: Paths, mode: Mode = Mode.DEV) -> None:
         self._builders: Mapping[Runtime, Builder] = {
             Runtime.GO: GoBuilder(site, store, paths.cache, mode),
+            Runtime.COMMAND: CopyBuilder(site, store, CommandRecipe(site, paths.cache)),
+            Runtime.PYTHON: PythonBuilder(site, store, PythonRecipe(site, paths.venvs)),
             Runtime.STATIC: CopyBuilder(site, store, StaticRecipe(site)),
         }
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import time
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tqsd.site import PAGE_SETTINGS, is_skipped, own_files
 from tqsd.watch.changes import is_noise
 
 COPY_LIMIT = 64 << 20  # bytes that one page may put beside its executable
+WELL_KNOWN = ".well-known"  # RFC 8615; the one hidden directory that is served
 _FRESH = 50_000_000  # ns; file times move in steps of up to 10 ms, within one a second change would go unseen
 
 
@@ -80,15 +82,19 @@ def accompanying(page: Path, site: Path) -> list[Path]:
         inner = path.relative_to(page)
         if path.suffix == ".go" or inner == Path(PAGE_SETTINGS) or is_noise(inner):
             continue
-        if not any(is_skipped(folder) for folder in inner.parts[:-1]) and _is_copied(path, site):
+        if not any(is_skipped(folder) for folder in inner.parts[:-1]) and is_copied(path, site):
             found.append(path)
     return found
 
 
 def everything(page: Page, site: Path) -> list[Path]:
     """The files of a page that is copied whole: its own, but no settings or editors' leftovers. Raises BuildError."""
-    own = ((path, path.relative_to(page.directory)) for path in own_files(page.directory))
-    return [p for p, inner in own if inner != Path(PAGE_SETTINGS) and not is_noise(inner) and _is_copied(p, site)]
+    files = list(own_files(page.directory))
+    well_known = page.directory / WELL_KNOWN
+    if well_known.is_dir() and not well_known.is_symlink():
+        files += own_files(well_known)
+    own = ((path, path.relative_to(page.directory)) for path in files)
+    return [p for p, inner in own if inner != Path(PAGE_SETTINGS) and not is_noise(inner) and is_copied(p, site)]
 
 
 def copy(copies: Mapping[str, Path], page: Page, target: Path) -> None:
@@ -106,14 +112,28 @@ def copy(copies: Mapping[str, Path], page: Page, target: Path) -> None:
         goal = target / place
         goal.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, goal)
-        goal.chmod(stat.S_IMODE(path.stat().st_mode) & 0o777)
+        status = path.stat()
+        goal.chmod(stat.S_IMODE(status.st_mode) & 0o777)
+        # A static page's ETags are made of size and time (proxy/files.py). The source's second keeps them over releases
+        # that did not change the file; the checksum tells apart what a tool has given the same time.
+        second = status.st_mtime_ns // 1_000_000_000
+        os.utime(goal, ns=(status.st_atime_ns, second * 1_000_000_000 + _checksum(goal) % 1_000_000_000))
+
+
+def _checksum(path: Path) -> int:
+    total = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            total = zlib.crc32(block, total)
+    return total
 
 
 def unreadable(name: str, error: OSError) -> BuildError:
     return BuildError(f"cannot read {name}: {error.strerror or error}", f"see `ls -l {name}`")
 
 
-def _is_copied(path: Path, site: Path) -> bool:
+def is_copied(path: Path, site: Path) -> bool:
+    """Whether a file of the site may lie in a release. Raises BuildError for a link that cannot be followed there."""
     name = name_of(path, site)
     try:
         name.encode()

@@ -28,13 +28,13 @@ def command(page: str | None, origin: bool, schema: str | None, start: Path, as_
     They come from config/tqsd.yaml, a page's page.yaml, and the tqsd.yaml of this machine, which wins.
     """
     from tqsd import layer
-    from tqsd.config import MachineSettings, PageSettings, SiteSettings
+    from tqsd.config import MachineSettings, PageSettings, Settings, SiteSettings
     from tqsd.errors import ConfigError, UsageError
     from tqsd.site import discover, read_settings
 
     if schema:
-        model = {"site": SiteSettings, "page": PageSettings, "machine": MachineSettings}[schema]
-        print_json(model.model_json_schema())
+        models: dict[str, type[Settings]] = {"site": SiteSettings, "page": PageSettings, "machine": MachineSettings}
+        print_json(models[schema].model_json_schema())
         return
     site, paths = site_and_paths(start)
     configuration = read_settings(site, paths.etc)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -53,7 +54,7 @@ def list_(start: Path, as_json: bool) -> None:
     site, paths = site_and_paths(start)
     known = Secrets(paths).names()
     wanted = _wanted(site, paths.etc)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": name, "set": name in known, "pages": sorted(wanted.get(name, ()))}
         for name in sorted({*known, *wanted})
     ]

@@ -53,6 +53,12 @@ class Length:
             content.append(data[:take])
         return -1 if self._left else take
 
+    def skip(self, count: int) -> bool:
+        """Take the next `count` bytes without seeing them, at most what is left; True at the content's end."""
+        self.size += count
+        self._left -= count
+        return not self._left
+
 
 class UntilClose:
     """A Follower of content that only the end of the connection ends."""

@@ -11,6 +11,7 @@ from tqsd.http1.head import RequestHead
 
 PHRASES: Final[Mapping[int, str]] = {
     400: "Bad Request",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",

@@ -20,6 +20,7 @@ from dataclasses import replace
 
 from tqsd.errors import NotReady, TqsdError
 from tqsd.manager.notifications import Notifications
+from tqsd.manager.probe import Probe
 from tqsd.worker import Exit, Worker, WorkerEvent, WorkerState, advance
 
 PAUSES = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before the 1st, 2nd ... restart in a row
@@ -32,7 +33,7 @@ LINE = 8192  # longer output lines are cut into pieces of this size, so that a f
 _WAIT = 'read -r TQS_RELEASE executable || exit 0; export TQS_RELEASE; exec "$executable" </dev/null'
 _SLOT = ("/bin/sh", "-c", _WAIT)  # a worker with a launcher has that wait in its place
 # The parent-death signal ends workers when this process is killed; it follows the starting thread (prctl(2)).
-_SPAWN = ("setpriv", "--pdeathsig", "KILL", "--")
+_SPAWN = (shutil.which("setpriv") or "setpriv", "--pdeathsig", "KILL", "--")
 
 Log = Callable[[Worker, str], None]
 
@@ -44,6 +45,7 @@ class _Child:
         "gone",
         "output",
         "partial",
+        "probing",
         "process",
         "ready",
         "ready_at",
@@ -64,6 +66,7 @@ class _Child:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gone = asyncio.Event()
         self.timer: asyncio.TimerHandle | None = None
+        self.probing: asyncio.Task[None] | None = None
         self.ready_at = 0.0
         self.restarts = 0
 
@@ -71,6 +74,11 @@ class _Child:
         if self.timer:
             self.timer.cancel()
             self.timer = None
+
+    def cancel_probe(self) -> None:
+        if self.probing:
+            self.probing.cancel()
+            self.probing = None
 
 
 class EmbeddedManager:
@@ -86,18 +94,22 @@ class EmbeddedManager:
         self._notifications = Notifications()
 
     async def arm(self, worker: Worker) -> None:
+        self._armed(worker)
+
+    def _armed(self, worker: Worker) -> _Child:
         child = self._children.get(worker.port)
         if child is None:
             child = self._children[worker.port] = _Child(worker)
             self._spawn(child)
+        return child
 
     async def start(self, worker: Worker) -> str:
-        await self.arm(worker)
-        child = self._children[worker.port]
-        child.worker = replace(worker, environment=child.worker.environment)
-        child.state = advance(child.state, WorkerEvent.RELEASED)
-        self._release(child)
-        child.timer = self._loop.call_later(worker.ready_timeout, self._late, child)
+        child = self._armed(worker)
+        if child.state is not WorkerState.GONE:  # it could not be spawned then, and `ready` tells why
+            child.worker = replace(worker, environment=child.worker.environment)
+            child.state = advance(child.state, WorkerEvent.RELEASED)
+            self._release(child)
+            child.timer = self._loop.call_later(worker.ready_timeout, self._late, child)
         try:
             await asyncio.shield(child.ready)
         except asyncio.CancelledError:
@@ -176,10 +188,23 @@ class EmbeddedManager:
         line = f"{child.worker.release or '-'} {child.worker.executable}\n"
         with contextlib.suppress(BrokenPipeError), child.process.stdin:  # a slot that was killed: _ended tells
             child.process.stdin.write(os.fsencode(line))
+        if child.worker.probe:
+            child.probing = self._loop.create_task(self._probe(child, child.process.pid))
+
+    async def _probe(self, child: _Child, pid: int) -> None:
+        def tell(problem: str) -> None:
+            child.status = problem
+            self._log(child.worker, f"tqsd: not ready yet: {problem}")
+
+        address = await Probe(pid, child.worker.port, child.worker.probe).ready(tell)
+        child.probing = None
+        child.status = f"listening on {address}"
+        self._became_ready(child)
 
     def _hear(self, child: _Child, told: dict[str, str]) -> None:
         child.status = told.get("STATUS", child.status)
         if told.get("READY") == "1":
+            child.cancel_probe()
             self._became_ready(child)
 
     def _became_ready(self, child: _Child) -> None:
@@ -230,6 +255,7 @@ class EmbeddedManager:
             process.stdin.close()
         child.process = None
         child.cancel_timer()
+        child.cancel_probe()
         self._failed(child, how_it_ended(status))
 
     def _failed(self, child: _Child, reason: str) -> None:
@@ -279,7 +305,7 @@ class EmbeddedManager:
         child.gone.set()
 
     def _not_ready(self, child: _Child, what: str) -> NotReady:
-        hint = ""
+        hint = "it has to stay in the foreground and to answer on $PORT" if what.startswith(how_it_ended(0)) else ""
         if child.status:
             what += f": it {child.status}" if child.status.startswith("listens") else f": {child.status}"
             hint = "listen on 127.0.0.1 and the port in $PORT" if "listens" in child.status else ""

@@ -7,7 +7,8 @@ from typing import Final
 from tqsd.http1.cache import Cache
 from tqsd.http1.forward import CLOSE, KEEP_ALIVE, to_client
 from tqsd.http1.head import CHUNKED, UNTIL_CLOSE, ResponseHead, parse_response
-from tqsd.proxy.intake import Request
+from tqsd.http1.reply import Reply
+from tqsd.proxy.intake import NO_REQUEST, Request
 
 remembered: Final[Cache[bytes, ResponseHead]] = Cache(2048, 2048)
 
@@ -42,3 +43,10 @@ def render(answer: ResponseHead, request: Request, persistent: bool) -> bytes:
     if not persistent:
         return out + CLOSE + b"\r\n"
     return out + KEEP_ALIVE + b"\r\n" if request.head.http10 else out + b"\r\n"
+
+
+def render_reply(reply: Reply, request: Request, persistent: bool) -> bytes:
+    """A reply of ours, as the sender of the request takes it."""
+    if request is NO_REQUEST:
+        return reply.render(None, b"", persistent)
+    return reply.render(request.head, request.accept, persistent)

@@ -28,9 +28,24 @@ class Target:
 
 
 class Pool:
-    """The targets of one page, and the requests that wait for one of them, each with the time it began to wait."""
+    """The targets of one page, and the requests that wait for one of them, each with the time it began to wait.
 
-    __slots__ = ("concurrency", "gone", "held", "page", "reason", "state", "targets", "turn", "waiting")
+    A page with `files` has no targets: the proxy serves it from that directory.
+    """
+
+    __slots__ = (
+        "concurrency",
+        "files",
+        "gone",
+        "held",
+        "ordered",
+        "page",
+        "reason",
+        "state",
+        "targets",
+        "turn",
+        "waiting",
+    )
 
     def __init__(self, page: str) -> None:
         self.page = page
@@ -38,8 +53,10 @@ class Pool:
         self.reason = ""
         self.concurrency = 1
         self.targets: list[Target] = []
+        self.files = b""
         self.turn = 0
-        self.held = False
+        self.held = False  # requests wait: during a switch, or because somebody ordered it
+        self.ordered = False
         self.gone = False  # the page is in no table any more; who waits here asks the new one
         self.waiting: OrderedDict[Any, float] = OrderedDict()
 
@@ -108,7 +125,7 @@ class Balancer:
         pools = {row.page: self._pool(row, known) for row in table.rows}
         for page, pool in self.pools.items():
             if page not in pools:
-                pool.gone, pool.targets, pool.held = True, [], False
+                pool.gone, pool.targets, pool.files, pool.held = True, [], b"", False
         named = {id(target) for pool in pools.values() for target in pool.targets}
         leaving = [t for t in known.values() if id(t) not in named and not t.draining]
         for target in known.values():
@@ -119,9 +136,11 @@ class Balancer:
 
     def _pool(self, row: Row, known: dict[tuple[int, str], Target]) -> Pool:
         pool = self.pools.get(row.page) or Pool(row.page)
-        pool.state, pool.reason, pool.concurrency = row.state, row.reason, row.concurrency
+        pool.state, pool.reason, pool.concurrency, pool.files = row.state, row.reason, row.concurrency, row.files
         pool.targets = [known.get(key) or Target(*key, pool) for key in row.targets]
         pool.turn = 0
+        pool.ordered = row.held
+        pool.held = pool.held or row.held
         for target in pool.targets:
             target.pool = pool
         return pool
@@ -133,10 +152,15 @@ class Balancer:
                 self.pools[page].held = True
 
     def unhold(self, pages: Iterable[str] | None = None) -> None:
-        """End the holds of these pages, or all."""
+        """End the holds of these pages, or all, but for those that somebody ordered."""
         for pool in self.pools.values():
             if pages is None or pool.page in pages:
-                pool.held = False
+                pool.held = pool.ordered
+
+    def release(self) -> None:
+        """End all holds: who ordered them is gone."""
+        for pool in self.pools.values():
+            pool.ordered = pool.held = False
 
     def drained(self) -> list[Target]:
         """The draining targets with nothing in flight, each told once."""

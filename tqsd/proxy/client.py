@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from tqsd.http1.forward import Peer
 from tqsd.proxy.exchange import Exchange
-from tqsd.proxy.loop import HIGH, IN, Connection
+from tqsd.proxy.loop import HIGH, IN, Connection, Flow
 from tqsd.proxy.state import ANSWERING, CLOSE, DONE, IDLE, MORE, OVER, ROUTE, TUNNEL, WAITING, Step
 
 if TYPE_CHECKING:
     from tqsd.proxy.balancer import Pool
     from tqsd.proxy.dispatch import Dispatch
+    from tqsd.proxy.feed import Feed, Unread
     from tqsd.proxy.upstream import Upstream
 
 HEAD_READ: Final = 65536
@@ -40,7 +41,7 @@ class Client(Connection):
         super().__init__(dispatch.loop, fd, IN)
         self._dispatch = dispatch
         self.exchange = Exchange(self, dispatch.intake, peer, address)
-        self.upstream: Upstream | None = None
+        self.upstream: Upstream | Feed | Unread | None = None
         self.queue: Pool | None = None  # where its request waits
         self.waiting_since = 0.0  # when this request began to wait for a worker; 0 when it did not
         self.deadline = self.loop.now + dispatch.settings.head_timeout
@@ -137,7 +138,7 @@ class Client(Connection):
                 self.abort()
                 return
 
-    def source(self) -> Connection | None:
+    def source(self) -> Flow | None:
         return self.upstream
 
     def _let_go(self) -> None:

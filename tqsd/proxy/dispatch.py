@@ -1,4 +1,4 @@
-"""Giving requests to workers: a kept connection, a new one, or a place in the page's queue."""
+"""Giving requests to workers: a kept connection, a new one, or a place in the page's queue; or to `files`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tqsd.http1.head import NONE
 from tqsd.proxy.balancer import REFUSED_FOR, Balancer, Pool, Target
 from tqsd.proxy.client import Client
 from tqsd.proxy.counters import Counters
+from tqsd.proxy.files import Files
 from tqsd.proxy.intake import Intake, Request
 from tqsd.proxy.loop import Loop
 from tqsd.proxy.state import MORE, ROUTE, WAITING, Step
@@ -35,6 +36,7 @@ class Dispatch:
         "clients",
         "counters",
         "drained",
+        "files",
         "intake",
         "loop",
         "newer_table",
@@ -50,6 +52,7 @@ class Dispatch:
         self.balancer = Balancer()
         self.balancer.apply(table)
         self.intake = Intake(self.balancer, table, id_prefix)
+        self.files = Files(self.balancer, self.intake)
         self.counters = Counters()
         self.clients = 0
         self.drained: Callable[[int], None] = lambda port: None
@@ -91,6 +94,8 @@ class Dispatch:
                 step = self._start(client, request, target)
                 if step is not None:
                     return step
+            if pool.files and not pool.held:
+                return self.files.answer(client, pool.files)
         return client.exchange.reroute() if pool.gone else self._wait(client, pool)
 
     def _start(self, client: Client, request: Request, target: Target) -> Step | None:
@@ -199,6 +204,12 @@ class Dispatch:
             if pool.gone:
                 self.leave(client)
                 client.advance(client.exchange.reroute())
+            elif pool.files and not pool.held:
+                self.counters.waits.add(self.loop.now - waiting[client])
+                self.leave(client)
+                answered = self.files.answer(client, pool.files)
+                client.unpause()
+                client.advance(answered)
             elif not pool.targets and pool.state == "broken":
                 self.leave(client)
                 client.advance(client.exchange.refuse(self.balancer.broken(pool)))
@@ -263,7 +274,8 @@ class Dispatch:
         """End what is in flight on these draining targets; on all targets when `ports` is None."""
         for client in self.each_client():
             upstream = client.upstream
-            if ports is None or (upstream and upstream.target.draining and upstream.target.port in ports):
+            target = upstream.target if isinstance(upstream, Upstream) else None
+            if ports is None or (target and target.draining and target.port in ports):
                 client.deadline = min(client.deadline, self.loop.now + _CUT_AFTER)
                 client.advance(client.exchange.go_away())
 

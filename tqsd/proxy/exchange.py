@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from tqsd.http1.body import BadBody, Follower, Frames, follow
+from tqsd.http1.body import BadBody, Follower, Frames, Length, follow
 from tqsd.http1.field import TOKEN, BadHead
 from tqsd.http1.forward import Peer
 from tqsd.http1.head import NONE, UNTIL_CLOSE, ResponseHead
 from tqsd.http1.reply import Reply
-from tqsd.proxy.answer import ends_connection, is_decoded, read_answer, remembered, render
-from tqsd.proxy.intake import NO_REQUEST, Intake, Request
+from tqsd.proxy.answer import ends_connection, is_decoded, read_answer, remembered, render, render_reply
+from tqsd.proxy.intake import NO_REQUEST, Intake
 from tqsd.proxy.state import (
     ABORT,
     ANSWERING,
@@ -278,6 +278,12 @@ class Exchange:
             self.client.put(before + out)
         return MORE if end < 0 else self._finish(answer.persistent and end == len(data))
 
+    def passed(self, count: int) -> Step:
+        """The next `count` bytes of an answer of known length have gone to the client by another way."""
+        assert self._answer is not None
+        assert isinstance(self._answer_content, Length)
+        return self._finish(self._answer.persistent) if self._answer_content.skip(count) else MORE
+
     def _bad_gateway(self, why: str) -> Step:
         return self.refuse(Reply(502, f"The page sent something that is not HTTP: {why}."))
 
@@ -371,7 +377,7 @@ class Exchange:
         self._intake.refused += 1
         if not self.sent:
             self.persistent = False
-        self.client.put(_render(reply, self.request, self.persistent))
+        self.client.put(render_reply(reply, self.request, self.persistent))
         return self._finish(False)
 
     def cut(self) -> Step:
@@ -391,9 +397,3 @@ class Exchange:
         self.unread = request is NO_REQUEST or request.persistent or not self.sent or bool(self.buffer)
         self.state = OVER
         return CLOSE
-
-
-def _render(reply: Reply, request: Request, persistent: bool) -> bytes:
-    if request is NO_REQUEST:
-        return reply.render(None, b"", persistent)
-    return reply.render(request.head, request.accept, persistent)

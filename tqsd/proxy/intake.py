@@ -10,6 +10,7 @@ from tqsd.http1.head import RequestHead, parse_request
 from tqsd.http1.reply import Reply
 from tqsd.proxy.balancer import Balancer, Pool
 from tqsd.proxy.table import Settings, Table
+from tqsd.proxy.wanted import Wanted
 from tqsd.route import BadPath, NotAllowed, Route, RouteTable
 
 _SPENT: Final[list[Any]] = []
@@ -23,7 +24,7 @@ class Request:
 
     __slots__ = (
         "forward", "framing", "has_id", "head", "idempotent", "max_body", "persistent", "plain",
-        "pool", "raw", "refusal",
+        "pool", "raw", "refusal", "route", "wanted",
     )  # fmt: skip
 
     @property
@@ -44,6 +45,8 @@ class Request:
         self.has_id = False  # `forward` holds an X-Request-Id
         self.max_body: int | None = None
         self.pool: Pool | None = None
+        self.route = ""  # the pool's, as it was matched
+        self.wanted: Wanted | None = None  # which file, once that was asked
         self.refusal: Reply | None = None
 
 
@@ -107,6 +110,7 @@ class Intake:
             request.refusal = Reply(413, f"This page takes at most {found.max_body} bytes.")
         else:
             request.pool = self._balancer.pools[found.page]
+            request.route = found.route
             request.max_body = found.max_body
             request.forward = to_worker(head, request.raw, peer, _target(head, found))
             request.has_id = head.identified and peer is not STRANGER

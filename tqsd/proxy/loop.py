@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 IN: Final = select.EPOLLIN
 OUT: Final = select.EPOLLOUT
@@ -72,11 +72,19 @@ class Source:
             os.close(self.fd)
 
 
+class Flow(Protocol):
+    """Bytes that come from somewhere, as fast as they are taken."""
+
+    def pause(self) -> None: ...
+
+    def unpause(self) -> None: ...
+
+
 class Connection(Source):
     """A stream that takes all that is put; what the other end is too slow for is kept and written later.
 
     Errors of writing are no news: the end or error that the loop reports next says the same, after what can still be
-    read. `source` is the connection whose bytes are put here: it is not read while too much is kept.
+    read. `source` is where the bytes that are put here come from: it is paused while too much is kept.
     """
 
     __slots__ = ("finishing", "pending")
@@ -86,7 +94,7 @@ class Connection(Source):
         self.pending = b""
         self.finishing = False
 
-    def source(self) -> Connection | None:
+    def source(self) -> Flow | None:
         """Where the bytes that are put here come from."""
         return None
 
@@ -122,11 +130,11 @@ class Connection(Source):
                 return
         self.watch(self.mask & ~OUT)
         source = self.source()
-        if source is not None:
-            source.unpause()
         if self.finishing:
             self._shut()
         self.written()
+        if source is not None:  # last: it may put more at once
+            source.unpause()
 
     def written(self) -> None:
         """All that was put has been written."""

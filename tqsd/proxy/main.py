@@ -122,6 +122,7 @@ class Proxy:
         log(4, "the watcher is gone; serving on with the table at hand")
         self._control = None
         if self._dispatch is not None:
+            self._dispatch.balancer.release()
             self._dispatch.unhold()
         self._reconnect_later()
 

@@ -53,6 +53,8 @@ class Row:
     reason: str
     concurrency: int
     targets: tuple[tuple[int, str], ...]  # port, release
+    held: bool  # somebody wants its requests to wait
+    files: bytes  # the directory of a page that the proxy serves itself; empty for all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +105,6 @@ def _row(row: Mapping[str, Any]) -> Row:
         reason=row.get("reason") or "",
         concurrency=int(row["concurrency"]),
         targets=tuple((int(target["port"]), str(target["release"])) for target in row["targets"]),
+        held=bool(row.get("held")),
+        files=(row.get("files") or "").encode(errors="surrogateescape"),
     )

@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from tqsd.proxy.client import CONTENT_READ, HEAD_READ
-from tqsd.proxy.loop import IN, NEVER, OUT, Connection
+from tqsd.proxy.loop import IN, NEVER, OUT, Connection, Flow
 from tqsd.proxy.state import ANSWERING, ASKED, MORE
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Upstream(Connection):
         if connecting:
             self.deadline = self.loop.now + dispatch.settings.connect_timeout
 
-    def source(self) -> Connection | None:
+    def source(self) -> Flow | None:
         return self.client
 
     def readable(self) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from tqsd.config import Mode
 from tqsd.control.proxies import Proxies
 from tqsd.control.server import Answer, Emit
-from tqsd.deploy import Cause, Deployment, Live, Order, Outcome
+from tqsd.deployment import Cause, Deployment, Order, Outcome
 from tqsd.errors import DeployError, UsageError
+from tqsd.suite import Live
 from tqsd.table import BROKEN
 from tqsd.watch.watcher import Watcher
 

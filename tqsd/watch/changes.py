@@ -48,14 +48,14 @@ def is_noise(path: PurePath) -> bool:
 def covering(directories: Iterable[Path], site: Path) -> dict[Path, bool]:
     """The watches that see all of `directories`: path -> whether it is watched with everything below.
 
-    Inside the site that is one watch for each top-level directory, because each watch costs threads; outside, the
-    directory alone. A directory beneath a watched one needs none of its own.
+    Inside the site that is one watch for each top-level directory, because each watch costs threads; outside, and in
+    what is noise otherwise, the directory alone. A directory beneath a watched one needs none of its own.
     """
     watches: dict[Path, bool] = {}
     for directory in sorted(directories):
         if directory == site:
             watches[site] = False
-        elif site in directory.parents:
+        elif site in directory.parents and not is_noise(directory.relative_to(site)):
             watches[site / directory.relative_to(site).parts[0]] = True
         elif not any(deep and above in directory.parents for above, deep in watches.items()):
             watches.setdefault(directory, False)
@@ -124,7 +124,7 @@ class Changes(FileSystemEventHandler):
         paths = [Path(os.fsdecode(path)) for path in (event.src_path, event.dest_path) if path]
         if event.is_directory and event.event_type == "modified":
             return  # says only that an entry changed, which has an event of its own
-        telling = [path for path in paths if not is_noise(path)]
+        telling = [path for path in paths if not is_noise(path) or path.parent in self._watched]
         if telling:
             with contextlib.suppress(RuntimeError):  # the loop has ended; so will this thread
                 self._loop.call_soon_threadsafe(self._note, telling, time.monotonic())

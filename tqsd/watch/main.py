@@ -18,10 +18,10 @@ from typing import Any
 from tqsd.before import run_before
 from tqsd.builder.queue import BuildQueue
 from tqsd.builder.runtimes import Runtimes
+from tqsd.builder.venv import retain
 from tqsd.config import Mode, ServerSettings
 from tqsd.control.proxies import Proxies
 from tqsd.control.server import ControlServer
-from tqsd.deploy import Suite
 from tqsd.history import History
 from tqsd.manager import WorkerManager
 from tqsd.manager.remote import RemoteManager
@@ -33,6 +33,7 @@ from tqsd.release import Release
 from tqsd.site import find_wildcard_listen, read_not_found
 from tqsd.state import PortLeases, read_json
 from tqsd.store import Store
+from tqsd.suite import Suite
 from tqsd.systemd.listen import listeners
 from tqsd.systemd.notify import notify
 from tqsd.table import FORMAT, broken_entry, table
@@ -74,6 +75,7 @@ async def _run(place: Place, sockets: dict[str, list[socket.socket]], connection
     leases = PortLeases()
     store = Store(place.paths.releases)
     store.sweep()
+    retain(place.paths.venvs, store.venvs())
     watcher = _watcher(place, manager, proxies, leases, store)
     answers = Answers(watcher, proxies)
     server = ControlServer(proxies, answers.readers(), answers.verbs())

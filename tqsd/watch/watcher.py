@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from tqsd.config import DeployWhen, Mode
-from tqsd.deploy import Cause, Deployment, Live, Order, Outcome, Suite, deploy, withdraw
+from tqsd.deploy import deploy, withdraw
+from tqsd.deployment import Cause, Deployment, Order, Outcome
 from tqsd.dotenv import FILE as DOTENV
 from tqsd.page import Page, Runtime
 from tqsd.place import Place
@@ -18,6 +19,7 @@ from tqsd.release import Release
 from tqsd.site import MARKS, PAGE_SETTINGS, own_files
 from tqsd.state import PAGES, SETTINGS
 from tqsd.store import Store
+from tqsd.suite import Live, Suite
 from tqsd.watch.changes import Changes, Save
 from tqsd.watch.pattern import anchors, matching
 from tqsd.watch.sight import Sight, needs_build, needs_workers
@@ -321,4 +323,4 @@ def _stamps(files: Iterable[Path]) -> Iterator[tuple[str, int, int]]:
             status = file.stat()
         except OSError:
             continue
-        yield str(file), status.st_size, status.st_mtime_ns
+        yield str(file), status.st_size, status.st_ctime_ns  # which chmod changes as well
