@@ -33,6 +33,10 @@ var sampleRoutes = []Route{
 	{"POST", "/api/v1/orders", "an order, priced by config/settings.yaml", false},
 	{"POST", "/webhooks/github", "GitHub's webhooks, signature checked", false},
 	{"POST", "/webhooks/stripe", "Stripe's webhooks, signature and age checked", false},
+	{"GET", "/chat", "a chat in Python: ASGI, with a WebSocket", true},
+	{"GET POST", "/guestbook", "a guestbook in Python: WSGI, with SQLite", true},
+	{"GET", "/clock", "a program that is none of tqsd's business", true},
+	{"GET", "/assets/site.css", "a file, served by the proxy itself", true},
 }
 
 func main() {

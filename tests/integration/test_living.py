@@ -266,3 +266,92 @@ def test_the_log_is_kept_and_followed(site: Path) -> None:
         assert (entry["source"], entry["text"]) == ("index", "hello from the page")
     after = tqsd("logs", "tqsd", "--site", str(site))
     assert "index: serving release" in after.stdout
+
+
+def test_a_page_that_changes_its_runtime_serves_on_and_can_go_back(site: Path) -> None:
+    write(site, {"pages/index/main.go": answers("in Go")})
+    with running(site) as here:
+        here.wait_for_answer("/", "in Go")
+        write(site, {"pages/index/app.py": PYTHON})
+        here.wait_for_log("has main.go and app.py (say which one serves it by `runtime:` in page.yaml)")
+        assert here.get("/") == (200, "in Go")
+        (site / "pages/index/main.go").unlink()
+        here.wait_for_answer("/", "in Python")
+        here.wait("it is recorded", lambda: here.status("index")["previous"])
+        assert here.tqsd("rollback", "index").returncode == 0
+        assert here.get("/") == (200, "in Go")
+        assert here.tqsd("deploy", "index").returncode == 0
+        assert here.get("/") == (200, "in Python")
+
+
+PYTHON = """def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "9")])
+    return [b"in Python"]
+"""
+
+
+def ports(here: Running) -> set[int]:
+    return {worker["port"] for worker in here.status("index")["workers"]}
+
+
+def swapped(here: Running) -> bool:
+    return ports(here).isdisjoint(here.ports_before)  # type: ignore[attr-defined]
+
+
+# What is written into page.yaml or config/tqsd.yaml, and how it shows.
+LIVE = [
+    ("page", "env: {WORD: changed}", lambda here: here.get("/")[1] == "changed||"),
+    ("page", "pm.max_children: 3", lambda here: len(here.status("index")["workers"]) == 3),
+    ("page", "pm.worker_concurrency: 7", lambda here: '"concurrency":7' in table(here)),
+    ("page", "methods: [GET, HEAD]", lambda here: here.request("DELETE", "/")[0] == 405),
+    ("page", "hosts: [127.0.0.1]", lambda here: here.request("GET", "/", headers={"Host": "other"})[0] == 404),
+    ("page", "max_body: 3", lambda here: here.request("POST", "/", b"four")[0] == 413),
+    ("page", "health: tcp", swapped),
+    ("page", "secrets: [NONE]", lambda here: "needs the secret NONE" in here.log()),
+    ("page", "stop_timeout: 3s", swapped),
+    ("page", "build: {ldflags: -X main.x=y}", swapped),
+    ("site", "env: {WORD: of the site}", lambda here: here.get("/")[1] == "of the site||"),
+    ("site", "server: {max_target: 300}", lambda here: here.get("/" + "x" * 400)[0] == 414),
+    ("site", "server: {response_timeout: 30s}", lambda here: '"response_timeout":30.0' in table(here)),
+    ("site", "server: {max_head: 2k}", lambda here: here.get("/", X="y" * 3000)[0] == 431),
+    ("site", "defaults: {env: {WORD: by default}}", lambda here: here.get("/")[1] == "by default||"),
+    ("site", "server: {listen: [127.0.0.1:1]}", lambda here: "takes effect at the next start" in here.log()),
+]
+
+
+def table(here: Running) -> str:
+    return (here.site / ".tqsd/run/table.json").read_text()
+
+
+def test_each_setting_applies_live_without_a_failed_request_and_a_bad_one_changes_nothing(site: Path) -> None:
+    files = {"page": "pages/index/page.yaml", "site": "config/tqsd.yaml"}
+    with running(site) as here:
+        here.wait_for_answer("/", "||")
+        failed: list[tuple[int, str]] = []
+        done = threading.Event()
+
+        def ask() -> None:
+            while not done.is_set():
+                answer = here.get("/")
+                if answer[0] != 200:
+                    failed.append(answer)
+
+        asking = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in asking:
+            thread.start()
+        try:
+            for kind, text, shows in LIVE:
+                here.ports_before = ports(here)  # type: ignore[attr-defined]
+                write(site, {files[kind]: text + "\n"})
+                here.wait(f"{text} shows", lambda shows=shows: shows(here))  # type: ignore[misc]
+                write(site, {files[kind]: text.replace(":", "x:", 1) + "\n"})
+                key = text.partition(":")[0] + "x"
+                here.wait(f"{key} is named", lambda key=key: f"{key}: unknown key" in here.log())  # type: ignore[misc]
+                assert shows(here), f"a bad file changed {text}"
+                write(site, {files[kind]: "{}\n"})
+                here.wait("it is good again", lambda: not here.json("status")["problems"])
+        finally:
+            done.set()
+            for thread in asking:
+                thread.join(PATIENCE)
+        assert not failed

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.running import ROOT, TQSD, running
 
@@ -58,6 +59,15 @@ def test_the_example_is_made_and_served_outside_the_repository(installed: Path, 
         assert here.get("/")[0] == 200
         assert "<html" in here.get("/")[1]
         assert here.get("/no/such/page")[0] == 404
+        assert "color-scheme" in here.get("/assets/site.css")[1]
+        assert here.get("/clock")[1].endswith("+00:00\n")
+        assert here.request("POST", "/guestbook", b"hello")[0] == 201
+        assert here.get("/guestbook") == (200, "hello\n")
+        assert "<title>Chat" in here.get("/chat")[1]
+        uri = f"ws://127.0.0.1:{here.port}/chat/socket"
+        with connect(uri) as one, connect(uri) as other:
+            other.send("hello all")
+            assert (one.recv(30), other.recv(30)) == ("hello all", "hello all")
 
         form = {"Content-Type": "application/json"}
         ada = b'{"name": "Ada", "email": "ada@example.org"}'
