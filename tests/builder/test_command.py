@@ -153,7 +153,7 @@ def test_a_build_sees_the_users_environment_and_nothing_of_tqsd_or_the_page(site
     )
     own = {
         "PATH": os.environ["PATH"],
-        "HOME": "/home/of the user",
+        "HOME": "/of the user/at home",
         "https_proxy": "http://proxy",
         "npm_config_registry": "http://registry",
         "NOTIFY_SOCKET": "@x",

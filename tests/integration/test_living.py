@@ -65,6 +65,7 @@ def test_variables_come_from_dotenv_over_the_page_over_the_site_and_apply_live(s
         here.wait_for_log(".env:2: is not NAME=value")
         here.wait_for_log(".env:3: OPEN: its closing ' is missing")
         assert here.get("/") == (200, "of .env||")
+        assert ".env:2: is not NAME=value" in here.tqsd("check").stderr
         write(site, {".env": "WORD=mended\n"})
         here.wait_for_answer("/", "mended||")
         (site / ".env").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from tqsd.cli.options import as_json, print_json, site_and_paths, site_option
 @site_option
 @as_json
 def command(start: Path, as_json: bool) -> None:
-    """Read config/tqsd.yaml and every page, and list all mistakes with file, line and a hint.
+    """Read config/tqsd.yaml, .env and every page, and list all mistakes with file, line and a hint.
 
     Exit status 0 when all is well, 1 when something is wrong.
     """
     from dataclasses import asdict
 
+    from tqsd.dotenv import FILE as DOTENV
+    from tqsd.dotenv import parse_dotenv
     from tqsd.errors import ConfigError, Problem
     from tqsd.site import Configuration, discover, read_settings
 
@@ -30,6 +33,11 @@ def command(start: Path, as_json: bool) -> None:
         configuration = read_settings(site, paths.etc)
     except ConfigError as error:
         problems.extend(error.problems)
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            parse_dotenv((site / DOTENV).read_text(errors="replace"))
+        except ConfigError as error:
+            problems.extend(error.problems)
     discovery = discover(site, configuration)
     problems.extend(discovery.problems)
     if as_json:

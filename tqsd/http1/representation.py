@@ -6,6 +6,7 @@ import contextlib
 import re
 from typing import Final, NamedTuple
 
+from tqsd.http1.cache import Cache
 from tqsd.http1.conditional import FIELDS, Conditions
 from tqsd.http1.date import write_date
 from tqsd.http1.media import Media
@@ -97,30 +98,45 @@ class Representation(NamedTuple):
 
     def whole(self) -> bytes:
         """The head of 200 with all of the content."""
-        return self._head(200, self._content + b"Accept-Ranges: bytes\r\n")
+        head = _wholes.get(self)
+        if head is None:
+            head = self._head(200, self._content + b"Accept-Ranges: bytes\r\n")
+            _wholes.remember(self, head)
+        return head
 
     def not_found(self) -> bytes:
         """The head of 404, with all of the content."""
-        return self._head(404, self._content)
+        return self._replace(settled=False)._head(404, self._content)
 
     @property
     def _content(self) -> bytes:
         return b"Content-Type: %b\r\nContent-Length: %d\r\n" % (self.media.type, self.size)
 
     def _head(self, status: int, fields: bytes) -> bytes:
-        """A head with what every answer about this representation says, and with `fields`."""
-        lines = [b"HTTP/1.1 %d %b\r\n%b" % (status, _PHRASES[status], fields)]
+        """A head with `fields`, and with what every answer about this representation says."""
+        end = _ends.get(self)
+        if end is None:
+            end = self._end()
+            _ends.remember(self, end)
+        return b"HTTP/1.1 %d %b\r\n%b%b" % (status, _PHRASES[status], fields, end)
+
+    def _end(self) -> bytes:
+        lines = []
         if self.coding:
             lines.append(b"Content-Encoding: %b\r\n" % self.coding)
         if not self.media.packed:
             lines.append(b"Vary: Accept-Encoding\r\n")
-        if self.settled and status != 404:
+        if self.settled:
             lines.append(b"ETag: %b\r\n" % self.etag)
             with contextlib.suppress(OverflowError, ValueError):  # a file system can hold any year
                 lines.append(b"Last-Modified: %b\r\n" % write_date(self.modified))
         # It may be kept, and is asked for again each time: the answer then is a 304
         lines.append(b"Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n\r\n")
         return b"".join(lines)
+
+
+_wholes: Cache[Representation, bytes] = Cache(4096, len(Representation._fields))
+_ends: Cache[Representation, bytes] = Cache(4096, len(Representation._fields))
 
 
 def length(pieces: Pieces) -> int:

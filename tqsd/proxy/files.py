@@ -35,13 +35,12 @@ _NOT_FOUND: Final = (b"404.html",)
 class Files:
     """Answers requests from files. In dev the directory of a page is that of its sources, otherwise a release."""
 
-    __slots__ = ("_balancer", "_boundary", "_heads", "_intake", "_variants")
+    __slots__ = ("_balancer", "_boundary", "_intake", "_variants")
 
     def __init__(self, balancer: Balancer, intake: Intake) -> None:
         self._balancer = balancer  # which knows the mode in force
         self._intake = intake  # and this the site's page for what is not found
         self._boundary = os.urandom(15).hex().encode()
-        self._heads: Cache[tuple[bytes, bytes, int, int, int], bytes] = Cache(4096, 5)
         self._variants: Cache[bytes, tuple[bytes, ...]] = Cache(4096, 512)  # by path in a release, which never changes
 
     def answer(self, client: Client, root: bytes) -> Step:
@@ -102,19 +101,11 @@ class Files:
             if variant is not None:
                 opened.close()
                 opened, coding = variant
-        if not wanted.whole:
-            found = _representation(wanted.media, coding, opened, sources)
-            head, pieces = found.answer(wanted.asked, wanted.to_head, self._boundary)
-            return _send(client, opened, head, [] if wanted.to_head else pieces)
-        status = opened.status
-        key = (wanted.media.type, coding, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        known = self._heads.get(key)
-        if known is None:
-            found = _representation(wanted.media, coding, opened, sources)
-            known = found.whole()
-            if found.settled:
-                self._heads.remember(key, known)
-        return _send(client, opened, known, [(0, status.st_size)])
+        found = _representation(wanted.media, coding, opened, sources)
+        if wanted.whole:
+            return _send(client, opened, found.whole(), [(0, found.size)])
+        head, pieces = found.answer(wanted.asked, wanted.to_head, self._boundary)
+        return _send(client, opened, head, [] if wanted.to_head else pieces)
 
     def _variant(
         self, root: bytes, place: Place, codings: tuple[bytes, ...], plain: Opened
