@@ -61,6 +61,32 @@ def test_a_wsgi_application_is_served_and_told(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_a_small_answer_does_not_wait_for_the_one_before_to_be_acknowledged(tmp_path: Path) -> None:
+    source = """
+import os, socket
+
+def no_delay():
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            with socket.socket(fileno=os.dup(int(name))) as connection:
+                connection.getpeername()
+                yield connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        except OSError:
+            pass
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [repr(set(no_delay())).encode()]
+"""
+
+    async def story(pages: Pages) -> None:
+        worker = pages.worker(source)
+        await pages.manager.start(worker)
+        assert (await get(worker, "/chat"))[:2] == (200, "{1}")
+
+    told(tmp_path, story)
+
+
 @pytest.mark.parametrize(("variables", "most"), [({}, 1), ({"TQS_CONCURRENCY": "3"}, 3)])
 def test_a_wsgi_application_gets_as_many_requests_at_once_as_it_may(
     tmp_path: Path, variables: dict[str, str], most: int

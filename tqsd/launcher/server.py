@@ -168,7 +168,8 @@ def _config(app: Any, interface: Interface) -> uvicorn.Config:
 
 def _bound(port: int) -> socket.socket:
     """A socket on the worker's port; uvicorn listens on it when the application has started. Raises Unusable."""
-    listener = socket.socket()
+    # With its protocol named asyncio sets TCP_NODELAY on what it accepts: a head and a small body are two writes.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the one before may linger
     try:
         listener.bind(("127.0.0.1", port))
