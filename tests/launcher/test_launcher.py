@@ -97,7 +97,7 @@ met, lock, inside, peak = threading.Barrier({most}), threading.Lock(), 0, 0
 
 def app(environ, start_response):
     global inside, peak
-    if environ["PATH_INFO"] == "/work":
+    if environ["PATH_INFO"] == "/busy":
         with lock:
             inside += 1
             peak = max(peak, inside)
@@ -111,7 +111,7 @@ def app(environ, start_response):
     async def story(pages: Pages) -> None:
         worker = pages.worker(source, **variables)
         await pages.manager.start(worker)
-        await asyncio.gather(*(get(worker, "/work") for _ in range(6)))
+        await asyncio.gather(*(get(worker, "/busy") for _ in range(6)))
         assert (await get(worker))[1] == str(most)
 
     told(tmp_path, story)
