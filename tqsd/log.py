@@ -40,9 +40,9 @@ class LogFile:
     def write(self, text: str) -> None:
         self._file.write(text)
         if self._file.tell() > self._limit:
-            self._file.close()
             os.replace(self._path, older(self._path))
-            self._file = self._path.open("a", encoding="utf-8", errors="replace")
+            full, self._file = self._file, self._path.open("a", encoding="utf-8", errors="replace")
+            full.close()
 
     def flush(self) -> None:
         self._file.flush()

@@ -23,8 +23,17 @@ def outfit(place: Place, page: Page, release: Release, port: int, variables: Map
     """The worker that runs `release` on `port`, its directories made and its secrets lent.
 
     variables  what the site, the page and, in dev, .env set
-    Raises DeployError for a secret that is missing in production.
+    Raises DeployError for a secret that is missing in production, and where the disk fails.
     """
+    try:
+        return _outfit(place, page, release, port, variables)
+    except OSError as error:
+        where = error.filename or place.paths.var
+        hint = f"see `df -h {where}` and `ls -ld {where}`"
+        raise DeployError(f"{page.name} cannot be given its directories: {error.strerror}", hint) from error
+
+
+def _outfit(place: Place, page: Page, release: Release, port: int, variables: Mapping[str, str]) -> Worker:
     directories = (
         place.paths.state_of(page.slug),
         place.paths.cache_of(page.slug),

@@ -33,13 +33,14 @@ class Slots:
         """Start a slot for `page`, fitted out as for `release`. A failure is silent: the start proper will tell."""
         if page.name in self._armed:
             return
-        port = self._ports.take()
+        port = 0
         try:
+            port = self._ports.take()
             slot = self._armed[page.name] = _empty(self._outfit(page, release, port))
             await self._manager.arm(slot)
         except TqsdError:
             self._armed.pop(page.name, None)
-            self._ports.give_back(port)
+            self._ports.give_back(port)  # 0 was none
         await self.drop(list(self._armed)[:-LIMIT])
 
     async def take(self, page: Page, release: Release) -> Worker | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
 
@@ -24,7 +23,7 @@ def command(start: Path, as_json: bool) -> None:
     from tqsd.dotenv import FILE as DOTENV
     from tqsd.dotenv import parse_dotenv
     from tqsd.errors import ConfigError, Problem
-    from tqsd.site import Configuration, discover, read_settings
+    from tqsd.site import Configuration, discover, read_settings, read_text
 
     site, paths = site_and_paths(start)
     problems: list[Problem] = []
@@ -33,11 +32,11 @@ def command(start: Path, as_json: bool) -> None:
         configuration = read_settings(site, paths.etc)
     except ConfigError as error:
         problems.extend(error.problems)
-    with contextlib.suppress(FileNotFoundError):
-        try:
-            parse_dotenv((site / DOTENV).read_text(errors="replace"))
-        except ConfigError as error:
-            problems.extend(error.problems)
+    try:
+        if (site / DOTENV).is_file():
+            parse_dotenv(read_text(site / DOTENV, DOTENV))
+    except ConfigError as error:
+        problems.extend(error.problems)
     discovery = discover(site, configuration)
     problems.extend(discovery.problems)
     if as_json:

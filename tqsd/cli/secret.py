@@ -28,13 +28,13 @@ def set_(name: str, start: Path) -> None:
 
     Never from the command line, which every user of the machine can see.
     """
-    from tqsd.secret import Secrets
+    from tqsd.secret import LIMIT, Secrets
 
     site, paths = site_and_paths(start)
     if sys.stdin.isatty():
         value = click.prompt(f"value of {name}", hide_input=True, confirmation_prompt=True).encode()
     else:
-        value = sys.stdin.buffer.read().removesuffix(b"\n")
+        value = sys.stdin.buffer.read(LIMIT + 2).removesuffix(b"\n")
     Secrets(paths).set(name, value)
     users = _users(site, paths.etc, name)
     click.echo(f"{name} is set")

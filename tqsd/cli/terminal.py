@@ -106,4 +106,4 @@ class _Outlet:
                 if self._waiting.empty():
                     self._stream.flush()
             except (OSError, ValueError):
-                return  # the terminal is gone, or the disk full; the site serves on
+                continue  # the terminal is gone, or the disk full for now; the site serves on

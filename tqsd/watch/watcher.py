@@ -28,6 +28,7 @@ MODULE_FILES = ("go.mod", "go.sum", "go.work", "go.work.sum")
 # In production a save is often one of many: a checkout of another commit. They become one set.
 QUIET = 1.0  # seconds without a further save
 GIT_AT_WORK = Path(".git/index.lock")
+GIT_PATIENCE = 60.0  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -191,8 +192,14 @@ class Watcher:
     async def _deploy_when_quiet(self) -> None:
         """Deploy all that is due as one set, together with the sets that it would cut short."""
         await asyncio.sleep(QUIET)
+        until = time.monotonic() + GIT_PATIENCE
         while (self.place.site / GIT_AT_WORK).exists():
-            await asyncio.sleep(QUIET)  # git tells of its end by removing a file, which may also just be left over
+            if time.monotonic() > until:
+                log.warning(
+                    "%s is still there: left over by a git that was killed? deploying all the same", GIT_AT_WORK
+                )
+                break
+            await asyncio.sleep(QUIET)
         names = {name for name in self._due if name in self.suite.lives}
         self._due.clear()
         for name, task in self.orders.items():
