@@ -99,7 +99,7 @@ class FakeProxies:
 
     async def drained(self, ports: Collection[int], timeout: float) -> bool:
         while self.busy & set(ports):
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
         return True
 
     async def close(self, ports: Collection[int]) -> None:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
 from tqsd.builder.sources import Contents, copy, name_of
-from tqsd.builder.toolchain import to_the_end
+from tqsd.builder.toolchain import in_thread
 from tqsd.errors import BuildError
 from tqsd.page import Page
 from tqsd.release import Input, Manifest, Release, digest_of
 from tqsd.store import Store
 
 _ATTEMPTS = 2  # at a page that changes while it is built
-
-P = ParamSpec("P")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +78,7 @@ class CopyBuilder:
         """See Builder.build."""
         try:
             for _ in range(_ATTEMPTS):
-                plan = await _in_thread(self._plan, page)
+                plan = await in_thread(self._plan, page)
                 self._packages[page.name] = plan.material.packages
                 release = self._store.get(page.slug, plan.digest) or await self._make(page, plan)
                 if release is not None:
@@ -129,13 +125,13 @@ class CopyBuilder:
         begin = time.monotonic()
         with self._store.staging(page.slug) as staging:
             try:
-                await _in_thread(copy, plan.material.copies, page, staging)
+                await in_thread(copy, plan.material.copies, page, staging)
                 made = await self._recipe.make(page, plan.material, staging)
             except (BuildError, FileNotFoundError):
-                if (await _in_thread(self._plan, page)).digest == plan.digest:
+                if (await in_thread(self._plan, page)).digest == plan.digest:
                     raise
                 return None
-            again = await _in_thread(self._plan, page)
+            again = await in_thread(self._plan, page)
             if again.digest != plan.digest:
                 return None
             manifest = Manifest(
@@ -151,8 +147,4 @@ class CopyBuilder:
                 packages=tuple(self._name(package) for package in plan.material.packages),
                 venv=made.venv,
             )
-            return await _in_thread(self._store.put, manifest, staging)
-
-
-async def _in_thread(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
-    return await to_the_end(asyncio.to_thread(function, *args, **kwargs))
+            return await in_thread(self._store.put, manifest, staging)

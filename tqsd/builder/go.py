@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import mmap
 import re
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 from tqsd.builder import cgo
 from tqsd.builder.imports import SourceReader, Sources, module_name, nearest, sources_of
@@ -25,10 +23,10 @@ from tqsd.builder.toolchain import (
     first_error,
     go_environment,
     hint_for,
+    in_thread,
     listed_values,
     relative_output,
     run,
-    to_the_end,
 )
 from tqsd.config import Mode
 from tqsd.errors import BuildError, StoreError
@@ -39,9 +37,6 @@ from tqsd.store import Store, full
 _MODULE = "site"  # what a site without go.mod is taken for
 _MEMORY_LIMIT = "1GiB"  # below it the compiler collects no garbage, which is faster
 _ATTEMPTS = 2  # at a page that changes while it is compiled
-
-P = ParamSpec("P")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +133,7 @@ class GoBuilder:
 
     async def _plan(self, page: Page) -> _Plan:
         """What a build of the page would take now; `go list` runs only when it could say something new."""
-        toolchain = await _in_thread(self._find_toolchain, page)
+        toolchain = await in_thread(self._find_toolchain, page)
         flags = _flags(page, toolchain)
         known = self._recall(page, None)
         sources = await self._read(page, toolchain, flags, known.packages)
@@ -150,7 +145,7 @@ class GoBuilder:
         return _Plan(page, toolchain, flags, known, sources)
 
     async def _read(self, page: Page, toolchain: Toolchain, flags: Sequence[str], packages: Sequence[Path]) -> Sources:
-        return await _in_thread(self._reader.read, page, packages, [toolchain.version, *flags])
+        return await in_thread(self._reader.read, page, packages, [toolchain.version, *flags])
 
     async def _read_again(self, plan: _Plan) -> _Plan:
         sources = await self._read(plan.page, plan.toolchain, plan.flags, plan.known.packages)
@@ -252,7 +247,7 @@ class GoBuilder:
             try:
                 await self._compile(plan, executable)
                 beside = {path.relative_to(page.directory).as_posix(): path for path in plan.sources.beside}
-                await _in_thread(copy, beside, page, staging)
+                await in_thread(copy, beside, page, staging)
             except (BuildError, FileNotFoundError):
                 if (await self._read_again(plan)).digest == plan.digest:
                     raise
@@ -273,7 +268,7 @@ class GoBuilder:
                 packages=tuple(name_of(package, self._site) for package in plan.known.packages),
                 shape=plan.known.shape,
             )
-            return await _in_thread(self._store.put, manifest, staging)
+            return await in_thread(self._store.put, manifest, staging)
 
     async def _compile(self, plan: _Plan, executable: Path) -> None:
         files = await self._file_arguments(plan)
@@ -284,7 +279,7 @@ class GoBuilder:
                 outcome = await self._go(plan, arguments)
         if outcome.status:
             raise self._failure(plan, outcome)
-        if not await _in_thread(_contains, executable, READY_MARK):
+        if not await in_thread(_contains, executable, READY_MARK):
             raise BuildError(f"{plan.page.name} was built without {READY}", "is -overlay among your GOFLAGS?")
 
     async def _go(
@@ -346,10 +341,6 @@ class GoBuilder:
         if not hint and any(path.suffix != ".go" for path in sources_of(plan.page.directory)):
             hint = "C and assembler files are compiled in packages of their own only: move them to one, import that"
         return hint
-
-
-async def _in_thread(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
-    return await to_the_end(asyncio.to_thread(function, *args, **kwargs))
 
 
 def _uses_cgo(page: Page) -> bool:

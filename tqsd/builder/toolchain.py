@@ -12,11 +12,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from tqsd.config import Mode
 from tqsd.errors import BuildError
@@ -57,6 +57,7 @@ _HINTS = (
 )
 _PLACE = re.compile(r"(?<![^\s(])(?:\.{0,2}/)?[^\s:()]+\.(?:go|mod|sum|work)(?=[:\s])")
 
+P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
@@ -189,6 +190,11 @@ async def to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
             task.result()
         raise cancelled
     return task.result()
+
+
+async def in_thread(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+    """What `function` returns, called in a thread; being cancelled takes effect only when it has returned."""
+    return await to_the_end(asyncio.to_thread(function, *args, **kwargs))
 
 
 @cache
