@@ -192,6 +192,7 @@ def test_requests_of_a_held_page_wait_until_it_is_released(site: Path) -> None:
         write(site, {"pages/index/main.go": answers("home 2")})  # a deployment does not end the hold
         here.wait("it is deployed", lambda: deployments(here)[-1] == ("save", "switched"))
         assert here.status("index")["held"]
+        assert "requests wait until `tqsd release index`" in here.tqsd("status").stdout
         assert not got
         assert here.tqsd("release", "index").stdout == "index: released\n"
         waiting.join(PATIENCE)

@@ -37,6 +37,8 @@ def command(start: Path, as_json: bool) -> None:
 
 def _line(page: dict[str, Any], width: int) -> str:
     notes = []
+    if page["held"]:
+        notes.append(f"requests wait until `tqsd release {page['page']}`")
     if page["deploying"]:
         notes.append("deploying")
     if page["pinned"]:
